@@ -1,0 +1,27 @@
+execute_process(COMMAND ${CXX} -std=c++20 -Wall -Wextra -Wpedantic -Werror=unused-result -fsyntax-only -I ${INCLUDE_DIR}
+                        ${SOURCE}
+                RESULT_VARIABLE failed OUTPUT_VARIABLE said ERROR_VARIABLE said)
+
+if(SOURCE MATCHES "\\.pass\\.cpp$")
+  if(failed)
+    message(FATAL_ERROR "should compile, but:\n${said}")
+  endif()
+  return()
+endif()
+
+file(STRINGS ${SOURCE} first_line LIMIT_COUNT 1)
+if(NOT first_line MATCHES "^// expect: (.+)$")
+  message(FATAL_ERROR "the first line must be `// expect: TEXT`")
+endif()
+set(expected "${CMAKE_MATCH_1}")
+string(REGEX REPLACE "\\.fail\\.cpp$" ".pass.cpp" sibling ${SOURCE})
+if(NOT EXISTS ${sibling})
+  message(FATAL_ERROR "its sibling is missing: ${sibling}")
+endif()
+if(NOT failed)
+  message(FATAL_ERROR "should not compile, but does")
+endif()
+string(FIND "${said}" "${expected}" at)
+if(at EQUAL -1)
+  message(FATAL_ERROR "does not say `${expected}` but:\n${said}")
+endif()

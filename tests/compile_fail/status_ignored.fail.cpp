@@ -1,0 +1,6 @@
+// expect: nodiscard
+#include "lacuna/core/status.hpp"
+
+lacuna::Status refuse() { return lacuna::Status::invalid("refuse: nobody may call this"); }
+
+int main() { refuse(); }

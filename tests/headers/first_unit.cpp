@@ -1,0 +1,5 @@
+#include "everything.hpp"
+
+int second_unit();
+
+int main() { return second_unit(); }
