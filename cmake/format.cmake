@@ -1,5 +1,6 @@
 # cmake -D SOURCE_DIR=... -D MODE=check|apply -P format.cmake
 # Only version 14 has a say: others break lines differently, and two judges would never agree.
+cmake_minimum_required(VERSION 3.22)
 find_program(formatter NAMES clang-format-14 clang-format NO_CACHE)
 if(formatter)
   execute_process(COMMAND ${formatter} --version OUTPUT_VARIABLE version OUTPUT_STRIP_TRAILING_WHITESPACE)

@@ -1,3 +1,4 @@
+cmake_minimum_required(VERSION 3.22)
 execute_process(COMMAND ${CXX} -std=c++20 -Wall -Wextra -Wpedantic -Werror=unused-result -fsyntax-only -I ${INCLUDE_DIR}
                         ${SOURCE}
                 RESULT_VARIABLE failed OUTPUT_VARIABLE said ERROR_VARIABLE said)

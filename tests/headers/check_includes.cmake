@@ -1,4 +1,5 @@
 # Fails when a header takes anything but the standard library and rooms upstream of its own, or lacks #pragma once.
+cmake_minimum_required(VERSION 3.22)
 set(may_include_core core)
 set(may_include_index core index)
 set(may_include_kernels core index kernels)
