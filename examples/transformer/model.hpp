@@ -1,0 +1,73 @@
+#pragma once
+
+#include <Eigen/Core>
+#include <cstdint>
+#include <filesystem>
+#include <lacuna/core/exec.hpp>
+#include <span>
+#include <vector>
+
+#include "transformer/attention.hpp"
+#include "transformer/config.hpp"
+#include "transformer/safetensors.hpp"
+
+namespace transformer {
+
+/// A Llama decoder: embedding, layers of grouped-query attention and SwiGLU with RMSNorm before each, tied or separate
+/// head. Weights are f32 in memory, whatever the file holds. Immutable after construction, so any number of threads and
+/// sequences share one; all state of a sequence is in its Attention.
+class Model {
+ public:
+  /// Reads config.json and model.safetensors. Throws std::runtime_error naming the file and what is wrong with it.
+  explicit Model(std::filesystem::path const& folder);
+
+  Config const& config() const { return config_; }
+  std::int64_t parameters() const { return parameters_; }
+
+  /// Reads a prompt from position 0; returns the logits after its last token, [vocab_size]. Throws on an empty prompt,
+  /// an id outside the vocabulary, or more tokens than the configuration has positions.
+  std::vector<float> prefill(lacuna::Cpu exec, std::span<std::int32_t const> tokens, Attention& attention) const;
+
+  /// Reads one token at `position`, the number of tokens before it. One row of work: several sequences on a thread each
+  /// are served better than one sequence on many threads.
+  std::vector<float> step(lacuna::Cpu exec, std::int32_t token, std::int64_t position, Attention& attention) const;
+
+ private:
+  using Matrix = Eigen::Matrix<float, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
+
+  struct Layer {
+    std::vector<float> input_norm;  // [hidden]
+    Matrix qkv;                     // [(heads_q + 2 heads_kv) * head_dim, hidden]
+    Matrix attention_out;           // [hidden, heads_q * head_dim]
+    std::vector<float> mlp_norm;    // [hidden]
+    Matrix gate_up;                 // [2 intermediate, hidden]
+    Matrix down;                    // [hidden, intermediate]
+  };
+
+  enum class Phase { prefill, step };
+
+  Layer read_layer(SafeTensors const& file, std::int64_t index);
+  Matrix read_stacked(SafeTensors const& file, std::vector<std::string> const& names,
+                      std::vector<std::int64_t> const& rows, std::int64_t columns);
+  std::vector<float> read_norm(SafeTensors const& file, std::string const& name);
+  void fill_rotations();
+
+  std::vector<float> forward(lacuna::Cpu exec, Phase phase, std::span<std::int32_t const> tokens, std::int64_t position,
+                             Attention& attention) const;
+  void attend(lacuna::Cpu exec, Phase phase, int index, Matrix const& hidden, std::int64_t position,
+              Attention& attention, Matrix& attended) const;
+  void rotate(float* heads, std::int64_t count, std::int64_t position) const;
+  void finish_layer(lacuna::Cpu exec, Layer const& layer, Matrix const& attended, std::int64_t first_row,
+                    Matrix& hidden) const;
+
+  Config config_;
+  std::int64_t parameters_ = 0;
+  Matrix embedding_;  // [vocab, hidden]
+  Matrix head_;       // [vocab, hidden]; empty when tied
+  std::vector<Layer> layers_;
+  std::vector<float> final_norm_;    // [hidden]
+  std::vector<float> rotation_cos_;  // [max_positions, head_dim / 2]
+  std::vector<float> rotation_sin_;
+};
+
+}  // namespace transformer
