@@ -6,15 +6,22 @@ if(PROJECT_IS_TOP_LEVEL AND NOT CMAKE_BUILD_TYPE AND NOT CMAKE_CONFIGURATION_TYP
   set(CMAKE_BUILD_TYPE Release CACHE STRING "Debug, Release, RelWithDebInfo or MinSizeRel" FORCE)
 endif()
 
+# lacuna_develop: the warnings all our own code is clean under.
 add_library(lacuna_develop INTERFACE)
 target_link_libraries(lacuna_develop INTERFACE lacuna::lacuna)
 target_compile_options(lacuna_develop INTERFACE -Wall -Wextra -Wpedantic $<$<BOOL:${LACUNA_WERROR}>:-Werror>)
 
-# One instruction set for everything that is linked together: inline functions and Eigen's alignment must agree.
+# lacuna_native: the same, for this very machine. Everything that is linked together takes it from here, because inline
+# functions and Eigen's alignment must agree. g++ 12 warns of its own AVX-512 headers (GCC bug 105593).
+add_library(lacuna_native INTERFACE)
+target_link_libraries(lacuna_native INTERFACE lacuna_develop)
 if(LACUNA_NATIVE)
   check_cxx_compiler_flag(-march=native LACUNA_HAS_MARCH_NATIVE)
   if(LACUNA_HAS_MARCH_NATIVE)
-    target_compile_options(lacuna_develop INTERFACE -march=native)
+    target_compile_options(lacuna_native INTERFACE -march=native)
+  endif()
+  if(CMAKE_CXX_COMPILER_ID STREQUAL GNU AND CMAKE_CXX_COMPILER_VERSION VERSION_LESS 13)
+    target_compile_options(lacuna_native INTERFACE -Wno-maybe-uninitialized -Wno-uninitialized)
   endif()
 endif()
 
