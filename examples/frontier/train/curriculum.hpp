@@ -1,0 +1,29 @@
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "frontier/tasks/prompt.hpp"
+#include "transformer/tokenizer.hpp"
+
+namespace frontier {
+
+/// What one training row is about; `mixture` draws the task per row.
+enum class Lesson { mixture, niah, vt, story_retrieval };
+
+/// How much the loss of predicting a token counts, kept in the two upper bits of its 16-bit word.
+enum class Weight : std::uint16_t {
+  none = 0,     // random identifiers, drawn values, padding: nothing to learn
+  context = 1,  // template words before the answer, and the question when it is repeated
+  answer = 2,
+};
+
+/// `length + 1` words: token id | weight << 14, padded with id 0. Rows are a function of (lesson, length, row) alone.
+/// Training rows draw their parameters and ask several questions; held-out rows have the form that evaluation uses.
+std::vector<std::uint16_t> training_row(transformer::Tokenizer const& tokenizer, Lesson lesson, std::int64_t length,
+                                        std::int64_t row);
+std::vector<std::uint16_t> held_out_row(transformer::Tokenizer const& tokenizer, Lesson lesson, std::int64_t length,
+                                        std::int64_t row);
+
+}  // namespace frontier
