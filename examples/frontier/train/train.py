@@ -267,7 +267,7 @@ def main():
     def micro_batch():
         ask_ahead()
         request, length, rows = pending.popleft()
-        words = torch.from_numpy(Shards.take(request)).cuda(non_blocking=True).int()
+        words = torch.from_numpy(Shards.take(request).astype(np.int32)).cuda()
         at["micro"] += 1
         at["rows"][length] = at["rows"].get(length, 0) + rows
         ids, kind = words & 0x3FFF, words >> 14
