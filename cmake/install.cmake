@@ -1,4 +1,4 @@
-# find_package(lacuna) after `cmake --install`: headers, one target, no dependency.
+# find_package(lacuna) after `cmake --install`: headers, one target, nothing else to find.
 include(GNUInstallDirs)
 include(CMakePackageConfigHelpers)
 
