@@ -1,6 +1,5 @@
 #pragma once
 
-#include <Eigen/Core>
 #include <cstdint>
 #include <filesystem>
 #include <lacuna/core/exec.hpp>
@@ -9,6 +8,7 @@
 
 #include "transformer/attention.hpp"
 #include "transformer/config.hpp"
+#include "transformer/eigen.hpp"
 #include "transformer/safetensors.hpp"
 
 namespace transformer {

@@ -96,7 +96,7 @@ TEST_CASE("tokenizer: what is not computed here is refused by name", "[transform
       {"/added_tokens/0/id", 7, "id 7"},
       {"/added_tokens/0/id", 30, "'<bos>'"},
       {"/added_tokens/0/lstrip", true, "lstrip"},
-      {"/added_tokens/0/content", "", "id 0"},
+      {"/added_tokens/0/content", "", "empty"},
       {"/added_tokens/0", "x", "'added_tokens'"},
   };
   for (Case const& c : cases) {
