@@ -268,7 +268,8 @@ std::string Narrative::text() const {
 
 std::string const& story_introduction() {
   static std::string const text =
-      "The context tells of a traveler who visits a place, meets a trader and acquires an item in each chapter. Items are "
+      "The context tells of a traveler who visits a place, meets a trader and acquires an item in each chapter. Items "
+      "are "
       "unique and can be sold later.";
   return text;
 }

@@ -9,9 +9,9 @@ namespace frontier {
 class Niah final : public Task {
  public:
   struct Shape {
-    std::int64_t symbols = 4;     // of a key and of a value
-    std::int64_t queries = 4;     // keys asked for in one question
-    std::int64_t questions = 1;   // turns about the same context
+    std::int64_t symbols = 4;    // of a key and of a value
+    std::int64_t queries = 4;    // keys asked for in one question
+    std::int64_t questions = 1;  // turns about the same context
     bool training = false;       // whether max_tokens holds the responses and further turns too
   };
 

@@ -77,7 +77,8 @@ Sample checked_sample(Draft const& draft, Request const& request, double min_fil
   if (sample.prompt_tokens > request.max_tokens ||
       static_cast<double>(sample.prompt_tokens) < min_fill * static_cast<double>(request.max_tokens)) {
     throw std::invalid_argument("the prompt has " + std::to_string(sample.prompt_tokens) + " tokens, not between " +
-                                std::to_string(min_fill) + " and 1 times the asked " + std::to_string(request.max_tokens));
+                                std::to_string(min_fill) + " and 1 times the asked " +
+                                std::to_string(request.max_tokens));
   }
   return sample;
 }

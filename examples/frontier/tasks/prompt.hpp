@@ -26,8 +26,8 @@ struct Draft {
   std::vector<Question> questions = {};
 };
 
-/// The one skeleton that all tasks share: introduction, question, context, the question again, instructions. It ends where
-/// the model starts to write.
+/// The one skeleton that all tasks share: introduction, question, context, the question again, instructions. It ends
+/// where the model starts to write.
 std::string render_prompt(Draft const& draft);
 
 /// What the model should write: the answer block and the end of the turn.

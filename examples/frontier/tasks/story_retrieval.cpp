@@ -26,7 +26,9 @@ std::string ask(std::size_t number, Line const& line) {
 
 std::string const& answer(Line const& line, std::vector<Narrative::Chapter> const& chapters) {
   Narrative::Chapter const& chapter = chapters[static_cast<std::size_t>(line.chapter - 1)];
-  return line.fact == Fact::location ? chapter.location : line.fact == Fact::character ? chapter.character : chapter.item;
+  return line.fact == Fact::location    ? chapter.location
+         : line.fact == Fact::character ? chapter.character
+                                        : chapter.item;
 }
 
 std::vector<Line> draw_lines(Random& random, std::int64_t chapters, std::int64_t queries) {

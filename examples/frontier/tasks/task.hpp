@@ -14,8 +14,8 @@ using CountTokens = std::function<std::int64_t(std::string_view)>;
 /// What decides a prompt; the attention method is not part of it, so all methods see identical prompts.
 struct Request {
   std::uint64_t seed = 43;
-  std::int64_t index = 0;        // sample number; sample i does not depend on how many samples are made
-  std::int64_t max_tokens = 0;   // of the whole templated prompt (L_max of the tasks specification)
+  std::int64_t index = 0;       // sample number; sample i does not depend on how many samples are made
+  std::int64_t max_tokens = 0;  // of the whole templated prompt (L_max of the tasks specification)
   CountTokens count;
 };
 
@@ -23,9 +23,9 @@ struct Request {
 /// response(gold).
 struct Sample {
   std::string prompt;
-  std::string gold;                  // what stands between the answer tags
+  std::string gold;  // what stands between the answer tags
   std::int64_t index = 0;
-  std::int64_t prompt_tokens = 0;    // of `prompt`, the chat markers included
+  std::int64_t prompt_tokens = 0;  // of `prompt`, the chat markers included
 };
 
 /// `compat` reproduces the published pipeline, `strict` repairs its hazards; both lie in [0, 1].

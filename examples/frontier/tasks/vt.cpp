@@ -82,9 +82,11 @@ VariableTracking::Shape VariableTracking::shape_at(std::int64_t max_tokens) {
 }
 
 Draft VariableTracking::draft(Random& random, Shape shape, std::int64_t max_tokens, CountTokens const& count) {
-  Draft draft{.introduction = "The context holds assignments of variables among other sentences. A variable resolves to a value if "
-                              "it is assigned the value or a variable that resolves to it.",
-              .instructions = "Write the names of the variables, one on each line, from the first assignment to the last."};
+  Draft draft{
+      .introduction =
+          "The context holds assignments of variables among other sentences. A variable resolves to a value if "
+          "it is assigned the value or a variable that resolves to it.",
+      .instructions = "Write the names of the variables, one on each line, from the first assignment to the last."};
   std::vector<std::string> names;
   std::set<std::string> used;
   auto const wanted = static_cast<std::size_t>(shape.chains * (shape.hops + 1));
@@ -108,8 +110,9 @@ Draft VariableTracking::draft(Random& random, Shape shape, std::int64_t max_toke
       statements.push_back("VAR " + chain[hop] + " = VAR " + chain[hop - 1]);
     }
     if (draft.questions.size() < static_cast<std::size_t>(shape.questions)) {
-      draft.questions.push_back({"Which variables resolve to the value " + value + ", directly or through other variables?",
-                                 joined(chain, '\n')});
+      draft.questions.push_back(
+          {"Which variables resolve to the value " + value + ", directly or through other variables?",
+           joined(chain, '\n')});
     }
   }
 

@@ -30,8 +30,9 @@ Draft training_draft(Random& random, Lesson lesson, std::int64_t length, CountTo
       return Niah::draft(random, shape, max_tokens, count);
     }
     case Lesson::vt: {
-      VariableTracking::Shape shape{
-          .chains = length < 400 ? pick({1, 2, 3}) : pick({2, 2, 4, 4, 8}), .hops = pick({1, 2, 2, 4}), .training = true};
+      VariableTracking::Shape shape{.chains = length < 400 ? pick({1, 2, 3}) : pick({2, 2, 4, 4, 8}),
+                                    .hops = pick({1, 2, 2, 4}),
+                                    .training = true};
       shape.questions = up_to(std::min<std::int64_t>(shape.chains, length / 100));
       return VariableTracking::draft(random, shape, max_tokens, count);
     }
@@ -80,10 +81,9 @@ std::vector<std::uint16_t> weighted(transformer::Tokenizer const& tokenizer, Dra
   bool answering = false;
   for (std::size_t i = 0; i < ids.size(); ++i) {
     std::int32_t const id = ids[i];
-    bool const drawn_freely = (id >= first_symbol && id < first_symbol + 256) || (id >= first_digit && id < first_digit + 10);
-    Weight const weight = answering                        ? Weight::answer
-                          : drawn_freely && !after_context ? Weight::none
-                                                           : Weight::context;
+    bool const drawn_freely =
+        (id >= first_symbol && id < first_symbol + 256) || (id >= first_digit && id < first_digit + 10);
+    Weight const weight = answering ? Weight::answer : drawn_freely && !after_context ? Weight::none : Weight::context;
     row[i] = static_cast<std::uint16_t>(id | static_cast<std::int32_t>(weight) << 14);
     if (id == context_end) after_context = true;
     if (id == speaks) answering = true;
@@ -94,9 +94,11 @@ std::vector<std::uint16_t> weighted(transformer::Tokenizer const& tokenizer, Dra
 
 using MakeDraft = Draft (*)(Random&, Lesson, std::int64_t, CountTokens const&);
 
-std::vector<std::uint16_t> row_of(transformer::Tokenizer const& tokenizer, MakeDraft make, char const* stream, Lesson lesson,
-                                  std::int64_t length, std::int64_t row) {
-  CountTokens const count = [&](std::string_view text) { return static_cast<std::int64_t>(tokenizer.encode(text).size()); };
+std::vector<std::uint16_t> row_of(transformer::Tokenizer const& tokenizer, MakeDraft make, char const* stream,
+                                  Lesson lesson, std::int64_t length, std::int64_t row) {
+  CountTokens const count = [&](std::string_view text) {
+    return static_cast<std::int64_t>(tokenizer.encode(text).size());
+  };
   Random random(kSeed + static_cast<std::uint64_t>(length) * 16 + static_cast<std::uint64_t>(lesson), stream, row);
   for (int attempt = 0; attempt < 100; ++attempt) {
     try {

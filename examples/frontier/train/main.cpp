@@ -1,9 +1,10 @@
 // Writes what training needs: the tokenizer, and shards of rows on request.
 //
 //   curriculum tokenizer FILE       writes tokenizer.json
-//   curriculum serve TOKENIZER      reads lines "FILE KIND LESSON LENGTH FIRST ROWS" from standard input (KIND training or
-//                                   held_out, LESSON mixture, niah, vt or story_retrieval), writes ROWS rows of LENGTH + 1
-//                                   16-bit words, little-endian, and answers each with a line "FILE"
+//   curriculum serve TOKENIZER      reads lines "FILE KIND LESSON LENGTH FIRST ROWS" from standard input (KIND training
+//   or
+//                                   held_out, LESSON mixture, niah, vt or story_retrieval), writes ROWS rows of LENGTH
+//                                   + 1 16-bit words, little-endian, and answers each with a line "FILE"
 #include <fstream>
 #include <iostream>
 #include <map>
