@@ -1,0 +1,41 @@
+#pragma once
+
+#include <algorithm>
+#include <concepts>
+#include <cstdint>
+#include <limits>
+
+#include "lacuna/core/exec.hpp"
+#include "lacuna/core/status.hpp"
+#include "lacuna/index/scores.hpp"
+
+namespace lacuna {
+
+/// How many units may stay. `row` is the kind of choice that the unit numbers (columns 0 and diagonals 1, for example).
+/// - check(unit): are the parameters sound?
+/// - limit(unit, row, len): the most units that a choice over a head of `len` tokens may be given.
+/// - allot(exec, unit, scores, counts): the number for each choice, given its scores.
+template <class B, class U>
+concept BudgetFor = requires(B const budget, U const unit, int row, std::int64_t len, Scores scores, Counts counts) {
+  { budget.check(unit) } -> std::same_as<Status>;
+  { budget.limit(unit, row, len) } -> std::same_as<std::int64_t>;
+  { budget.allot(Cpu{}, unit, scores, counts) } -> std::same_as<Status>;
+};
+
+namespace detail {
+
+/// The budgets that do not look at the scores give every choice its limit.
+template <class B, class U>
+Status allot_limits(B const& budget, U const& unit, Scores const& scores, Counts const& counts) {
+  if (counts.extent(0) != scores.extent(0) || counts.extent(1) != scores.extent(1))
+    return Status::invalid("allot: counts must have one entry per row of scores", counts.extent(0), scores.extent(0));
+  for (std::int64_t head = 0; head < counts.extent(0); ++head)
+    for (std::int64_t row = 0; row < counts.extent(1); ++row) {
+      std::int64_t const units = budget.limit(unit, static_cast<int>(row), unit.tokens(scores.extent(2)));
+      counts(head, row) = static_cast<std::int32_t>(std::min(units, scores.extent(2)));
+    }
+  return {};
+}
+
+}  // namespace detail
+}  // namespace lacuna

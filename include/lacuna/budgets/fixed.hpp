@@ -1,0 +1,54 @@
+#pragma once
+
+#include "lacuna/budgets/budget.hpp"
+
+namespace lacuna {
+
+/// The same number of tokens for every choice.
+struct FixedBudget {
+  std::int64_t tokens = 1024;
+
+  template <class U>
+  Status check(U const& unit) const {
+    std::int64_t const unit_tokens = unit.tokens(1);
+    if (tokens < 1 || tokens % unit_tokens != 0)
+      return Status::invalid("fixed_budget: tokens must be a positive multiple of the tokens of a unit", tokens, unit_tokens);
+    return {};
+  }
+
+  template <class U>
+  std::int64_t limit(U const& unit, int, std::int64_t) const {
+    return unit.count(tokens);
+  }
+
+  template <class U>
+  Status allot(Cpu, U const& unit, Scores scores, Counts counts) const {
+    return detail::allot_limits(*this, unit, scores, counts);
+  }
+};
+
+/// A number of columns and a number of diagonals, the same for every head.
+struct FixedPair {
+  std::int64_t columns = 512;
+  std::int64_t diagonals = 512;
+
+  template <class U>
+  Status check(U const&) const {
+    static_assert(U::rows == 2, "FixedPair: the Unit must make two choices per head");
+    if (columns < 1) return Status::invalid("fixed_pair: columns must be at least 1", columns, 1);
+    if (diagonals < 1) return Status::invalid("fixed_pair: diagonals must be at least 1", diagonals, 1);
+    return {};
+  }
+
+  template <class U>
+  std::int64_t limit(U const&, int row, std::int64_t) const {
+    return row == 0 ? columns : diagonals;
+  }
+
+  template <class U>
+  Status allot(Cpu, U const& unit, Scores scores, Counts counts) const {
+    return detail::allot_limits(*this, unit, scores, counts);
+  }
+};
+
+}  // namespace lacuna

@@ -1,0 +1,85 @@
+#pragma once
+
+#include <algorithm>
+#include <cstdint>
+
+#include "lacuna/index/dense_index.hpp"
+#include "lacuna/index/page_index.hpp"
+#include "lacuna/index/token_index.hpp"
+#include "lacuna/index/vertical_slash_index.hpp"
+
+namespace lacuna {
+
+// density(index): the exact share of the dense causal work that an index keeps, in [0, 1], over all of its heads. Prefill counts
+// query-key pairs, decode counts the tokens that one query reads. An empty problem has density 1: nothing was left out.
+
+inline double density(DenseIndex const&) { return 1.0; }
+
+inline double density(TokenIndex const& index) {
+  std::int64_t kept = 0, held = 0;
+  for (std::int64_t head = 0; head < index.heads(); ++head) {
+    kept += index.counts(head);
+    held += index.lens(head);
+  }
+  return held == 0 ? 1.0 : static_cast<double>(kept) / static_cast<double>(held);
+}
+
+inline double density(PageIndex const& index) {
+  std::int64_t kept = 0, held = 0;
+  for (std::int64_t row = 0; row < index.rows(); ++row) {
+    kept += index.kept_tokens(row);
+    held += index.lens(row);
+  }
+  return held == 0 ? 1.0 : static_cast<double>(kept) / static_cast<double>(held);
+}
+
+namespace detail {
+
+/// Pairs (query, key) with key <= query, for queries [first, last) and keys [begin, end).
+constexpr std::int64_t causal_pairs(std::int64_t first, std::int64_t last, std::int64_t begin, std::int64_t end) {
+  auto const pairs_before = [&](std::int64_t queries_end) {  // of the queries [begin, queries_end)
+    std::int64_t const rising = std::clamp<std::int64_t>(queries_end - begin, 0, end - begin);
+    std::int64_t const full = std::max<std::int64_t>(queries_end - end, 0);
+    return rising * (rising + 1) / 2 + full * (end - begin);
+  };
+  return pairs_before(last) - pairs_before(first);
+}
+
+}  // namespace detail
+
+inline double density(VerticalSlashIndex const& index) {
+  std::int64_t const first_query = index.len_k - index.len_q;
+  std::int64_t kept = 0;
+  for (std::int64_t head = 0; head < index.heads(); ++head)
+    for (std::int64_t block = first_query / index.tile; block * index.tile < index.len_k; ++block) {
+      std::int64_t const first = std::max(block * index.tile, first_query);
+      std::int64_t const last = std::min((block + 1) * index.tile, index.len_k);
+      row_block_runs(
+          index, head, block,
+          [&](std::int64_t begin, std::int64_t end) { kept += detail::causal_pairs(first, last, begin, end); },
+          [&](std::int64_t) { kept += last - first; });
+    }
+  std::int64_t const dense = index.heads() * detail::causal_pairs(first_query, index.len_k, 0, index.len_k);
+  return dense == 0 ? 1.0 : static_cast<double>(kept) / static_cast<double>(dense);
+}
+
+/// The Vertical-Slash paper's own sparsity, mean over heads: whole tiles are counted, masked cells included, so short prompts
+/// give negative values and it cannot be compared with other methods. For a prompt of its own: len_q == len_k.
+inline double paper_sparsity(VerticalSlashIndex const& index) {
+  std::int64_t cells = 0;
+  for (std::int64_t head = 0; head < index.heads(); ++head)
+    for (std::int64_t block = 0; block * index.tile < index.len_k; ++block)
+      row_block_runs(
+          index, head, block, [&](std::int64_t begin, std::int64_t end) { cells += (end - begin) * index.tile; },
+          [&](std::int64_t) { cells += index.tile; });
+  double const dense = 0.5 * static_cast<double>(index.len_k) * static_cast<double>(index.len_k + 1);
+  return dense == 0.0 ? 0.0 : 1.0 - static_cast<double>(cells) / (static_cast<double>(index.heads()) * dense);
+}
+
+/// The sparsity that SnapKV and Quest report: the budget against the prompt. The current page, the tokens generated since and
+/// the page bounds are not counted; negative when the budget exceeds the prompt.
+inline double paper_sparsity(std::int64_t budget_tokens, std::int64_t prompt_tokens) {
+  return prompt_tokens == 0 ? 0.0 : 1.0 - static_cast<double>(budget_tokens) / static_cast<double>(prompt_tokens);
+}
+
+}  // namespace lacuna

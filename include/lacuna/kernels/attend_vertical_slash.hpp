@@ -1,0 +1,36 @@
+#pragma once
+
+#include "lacuna/core/problem.hpp"
+#include "lacuna/core/workspace.hpp"
+#include "lacuna/index/vertical_slash_index.hpp"
+
+namespace lacuna {
+
+/// Causal attention of each query head over its columns and the tiles of its diagonals.
+template <Storage T>
+struct AttendVerticalSlashArgs {
+  Problem<T> problem;  // every KV head holds index.len_k tokens
+  VerticalSlashIndex index;
+  AttentionOut<T> out;
+  Workspace scratch;  // as reserve_attend_vertical_slash takes
+
+  Status check() const {
+    if (Status s = problem.check(); !s) return s;
+    if (Status s = out.check(problem); !s) return s;
+    if (index.tile < 1) return Status::invalid("attend_vertical_slash: tile must be at least 1", index.tile, 1);
+    if (index.heads() != problem.heads_q())
+      return Status::invalid("attend_vertical_slash: the index must have one row per query head", index.heads(),
+                             problem.heads_q());
+    if (index.len_q != problem.len_q())
+      return Status::invalid("attend_vertical_slash: the index was made for another len_q", index.len_q, problem.len_q());
+    for (std::int64_t head = 0; head < problem.heads_kv(); ++head)
+      if (problem.kv.length(head) != index.len_k)
+        return Status::invalid("attend_vertical_slash: the index was made for another len_k", problem.kv.length(head),
+                               index.len_k);
+    return {};
+  }
+};
+
+}  // namespace lacuna
+
+#include "lacuna/kernels/cpu/attend_vertical_slash.hpp"

@@ -1,0 +1,39 @@
+#pragma once
+
+#include "lacuna/core/problem.hpp"
+#include "lacuna/core/shape.hpp"
+#include "lacuna/core/workspace.hpp"
+
+namespace lacuna {
+
+/// Upper bound of <q, k> over the keys of each page, from the page's channel bounds, without scale:
+/// sum_x max(q_x min_x, q_x max_x). A score row is a query head, or a KV head and then the sum over its group.
+template <Storage T>
+struct BoundScoresArgs {
+  Problem<T> problem;          // len_q is 1; kv.bounds holds every scored page
+  TensorView<float, 2> scores;  // out [rows, pages]; only the full pages before a head's newest token's page are written
+  Workspace scratch;            // as reserve_bound_scores takes
+
+  Status check() const {
+    if (Status s = problem.check(); !s) return s;
+    if (problem.len_q() != 1) return Status::invalid("bound_scores: len_q must be 1", problem.len_q(), 1);
+    KvView<T> const& kv = problem.kv;
+    if (kv.bounds.data == nullptr || kv.bounds_page_tokens < 1)
+      return Status::invalid("bound_scores: the store keeps no page bounds", kv.bounds_page_tokens, 1);
+    if (kv.bounds.extent(0) != kv.heads_kv || kv.bounds.extent(2) != 2 || kv.bounds.extent(3) != kv.dim ||
+        kv.bounds.stride(3) != 1)
+      return Status::invalid("bound_scores: bounds must be [heads_kv, pages, 2, dim], the last axis dense",
+                             kv.bounds.extent(3), kv.dim);
+    if (scores.extent(0) != problem.heads_kv() && scores.extent(0) != problem.heads_q())
+      return Status::invalid("bound_scores: scores must have one row per KV head or per query head", scores.extent(0),
+                             problem.heads_kv());
+    std::int64_t const pages = (longest_head(kv) - 1) / kv.bounds_page_tokens;
+    if (pages > scores.extent(1) || pages > kv.bounds.extent(1))
+      return Status::invalid("bound_scores: scores and bounds must hold every full page", scores.extent(1), pages);
+    return {};
+  }
+};
+
+}  // namespace lacuna
+
+#include "lacuna/kernels/cpu/bound_scores.hpp"

@@ -1,0 +1,46 @@
+#pragma once
+
+#include "lacuna/index/dense_index.hpp"
+#include "lacuna/kernels/attend_dense.hpp"
+#include "lacuna/kernels/attend_pages.hpp"
+#include "lacuna/kernels/attend_tokens.hpp"
+#include "lacuna/kernels/attend_vertical_slash.hpp"
+
+namespace lacuna {
+
+// attend(exec, problem, index, workspace, out): exact attention over what an index keeps. The index was made for this problem's
+// lengths; its own check() proves ids in range, which attend takes for granted. reserve_attend takes from memory what attend
+// will take for any problem up to `shape`.
+
+inline void reserve_attend(Cpu exec, Shape const& shape, DenseIndex const&, Workspace& memory) {
+  reserve_attend_dense(exec, shape, memory);
+}
+inline void reserve_attend(Cpu exec, Shape const& shape, VerticalSlashIndex const& index, Workspace& memory) {
+  reserve_attend_vertical_slash(exec, shape, index.tile, memory);
+}
+inline void reserve_attend(Cpu exec, Shape const& shape, PageIndex const&, Workspace& memory) {
+  reserve_attend_pages(exec, shape, memory);
+}
+inline void reserve_attend(Cpu exec, Shape const& shape, TokenIndex const&, Workspace& memory) {
+  reserve_attend_tokens(exec, shape, memory);
+}
+
+template <Storage T>
+Status attend(Cpu exec, Problem<T> const& problem, DenseIndex const&, Workspace workspace, AttentionOut<T> const& out) {
+  return attend_dense<T>(exec, {problem, out, workspace});
+}
+template <Storage T>
+Status attend(Cpu exec, Problem<T> const& problem, VerticalSlashIndex const& index, Workspace workspace,
+              AttentionOut<T> const& out) {
+  return attend_vertical_slash<T>(exec, {problem, index, out, workspace});
+}
+template <Storage T>
+Status attend(Cpu exec, Problem<T> const& problem, PageIndex const& index, Workspace workspace, AttentionOut<T> const& out) {
+  return attend_pages<T>(exec, {problem, index, out, workspace});
+}
+template <Storage T>
+Status attend(Cpu exec, Problem<T> const& problem, TokenIndex const& index, Workspace workspace, AttentionOut<T> const& out) {
+  return attend_tokens<T>(exec, {problem, index, out, workspace});
+}
+
+}  // namespace lacuna

@@ -1,0 +1,47 @@
+#pragma once
+
+#include "lacuna/selectors/selector.hpp"
+
+namespace lacuna {
+
+/// Wraps a selector: the units of the first and of the last tokens always win, within the budget. What that means is the
+/// unit's to say: the first columns and the nearest diagonals, or the first and last tokens.
+template <class S, std::int64_t DefaultRecentTokens = 64>
+struct Anchored {
+  S inner{};
+  std::int64_t sink_tokens = 4;
+  std::int64_t recent_tokens = DefaultRecentTokens;
+
+  template <class U>
+  Status check(U const& unit, Shape const& shape, std::int64_t kept) const {
+    if (sink_tokens < 0) return Status::invalid("anchored: sink_tokens must not be negative", sink_tokens, 0);
+    if (recent_tokens < 0) return Status::invalid("anchored: recent_tokens must not be negative", recent_tokens, 0);
+    if (U::anchors_must_fit && kept <= sink_tokens + recent_tokens)
+      return Status::invalid("anchored: the budget must exceed sink_tokens + recent_tokens", kept, sink_tokens + recent_tokens);
+    return inner.check(unit, shape, kept);
+  }
+
+  template <class U>
+  std::int64_t heads(U const& unit, Shape const& shape) const {
+    return inner.heads(unit, shape);
+  }
+
+  template <class U>
+  bool can_judge(U const& unit, Shape const& shape) const {
+    return inner.can_judge(unit, shape);
+  }
+
+  template <class U>
+  void reserve(Cpu exec, U const& unit, Shape const& shape, Workspace& memory) const {
+    inner.reserve(exec, unit, shape, memory);
+  }
+
+  template <class U, Storage T>
+  Status score(Cpu exec, U const& unit, Problem<T> const& problem, Workspace memory, Scores scores) const {
+    if (Status s = inner.score(exec, unit, problem, memory, scores); !s) return s;
+    unit.anchor(problem, sink_tokens, recent_tokens, scores);
+    return {};
+  }
+};
+
+}  // namespace lacuna
