@@ -2,17 +2,49 @@
 
 #include <algorithm>
 #include <cmath>
+#include <exception>
+#include <mutex>
 #include <stdexcept>
 #include <string>
 
 namespace transformer {
 namespace {
 
-// Rows that one task of a thread takes through a layer. It is fixed, because Eigen's sums may differ in the last bit
-// between two ways of cutting the rows, and numbers must not depend on the number of threads.
-constexpr std::int64_t kRowsPerTask = 64;
+using Matrix = Eigen::Matrix<float, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
 
-std::int64_t tasks_for(std::int64_t rows) { return (rows + kRowsPerTask - 1) / kRowsPerTask; }
+// Rows that one task of a thread takes through a layer. They are fixed, because Eigen's sums may differ in the last bit
+// between two ways of cutting the rows, and numbers must not depend on the number of threads.
+constexpr std::int64_t kPromptRows = 64;
+constexpr std::int64_t kStepRows = 8;
+
+/// Calls f(first, count) for every run of at most `rows_per_task` rows in [first_row, rows), spread over the threads.
+/// What f throws is thrown again here, after all of them have ended.
+template <class F>
+void each_rows(lacuna::Cpu exec, std::int64_t first_row, std::int64_t rows, std::int64_t rows_per_task, F const& f) {
+  std::mutex mutex;
+  std::exception_ptr failure;
+  exec.each((rows - first_row + rows_per_task - 1) / rows_per_task, [&](std::int64_t task, int) {
+    std::int64_t const first = first_row + task * rows_per_task;
+    try {
+      f(first, std::min(rows_per_task, rows - first));
+    } catch (...) {
+      std::lock_guard const lock(mutex);
+      if (!failure) failure = std::current_exception();
+    }
+  });
+  if (failure) std::rethrow_exception(failure);
+}
+
+/// x * weight^T. A few rows are the steps of different sequences: there each sum is a dot product of its own, so that
+/// it does not depend on the neighbours, and every row of the weight is read once for all of them.
+template <class Rows>
+Matrix multiply(Rows const& x, Matrix const& weight) {
+  if (x.rows() > kStepRows) return x * weight.transpose();
+  Matrix product(x.rows(), weight.rows());
+  for (Eigen::Index out = 0; out < weight.rows(); ++out)
+    for (Eigen::Index row = 0; row < x.rows(); ++row) product(row, out) = x.row(row).dot(weight.row(out));
+  return product;
+}
 
 template <class Rows>
 void rms_norm(Rows&& rows, std::vector<float> const& weight, float eps) {
@@ -56,8 +88,8 @@ Model::Layer Model::read_layer(SafeTensors const& file, std::int64_t index) {
   return layer;
 }
 
-Model::Matrix Model::read_stacked(SafeTensors const& file, std::vector<std::string> const& names,
-                                  std::vector<std::int64_t> const& rows, std::int64_t columns) {
+Matrix Model::read_stacked(SafeTensors const& file, std::vector<std::string> const& names,
+                           std::vector<std::int64_t> const& rows, std::int64_t columns) {
   std::vector<float> values;
   for (std::size_t i = 0; i < names.size(); ++i) file.read_into(values, names[i], {rows[i], columns});
   parameters_ += static_cast<std::int64_t>(values.size());
@@ -86,71 +118,93 @@ void Model::fill_rotations() {
 
 std::vector<float> Model::prefill(lacuna::Cpu exec, std::span<std::int32_t const> tokens, Attention& attention) const {
   if (tokens.empty()) throw std::runtime_error("the prompt is empty: there is nothing to continue");
-  return forward(exec, Phase::prefill, tokens, 0, attention);
-}
-
-std::vector<float> Model::step(lacuna::Cpu exec, std::int32_t token, std::int64_t position,
-                               Attention& attention) const {
-  return forward(exec, Phase::step, {&token, 1}, position, attention);
-}
-
-std::vector<float> Model::forward(lacuna::Cpu exec, Phase phase, std::span<std::int32_t const> tokens,
-                                  std::int64_t position, Attention& attention) const {
   auto const rows = static_cast<std::int64_t>(tokens.size());
-  if (position < 0 || position + rows > config_.max_positions)
-    throw std::runtime_error("the sequence needs " + std::to_string(position + rows) +
-                             " positions, but the model has " + std::to_string(config_.max_positions));
-  Matrix hidden(rows, config_.hidden_size);
-  for (std::int64_t row = 0; row < rows; ++row) {
-    std::int32_t const token = tokens[static_cast<std::size_t>(row)];
-    if (token < 0 || token >= config_.vocab_size)
-      throw std::runtime_error("token id " + std::to_string(token) + " is outside the model's vocabulary of " +
-                               std::to_string(config_.vocab_size));
-    hidden.row(row) = embedding_.row(token);
-  }
-
+  check_position(rows - 1);
+  Matrix hidden = embed(tokens);
+  Matrix qkv(rows, (config_.heads_q + 2 * config_.heads_kv) * config_.head_dim);
   Matrix attended(rows, config_.heads_q * config_.head_dim);
-  for (int index = 0; index < static_cast<int>(config_.layers); ++index) {
-    attend(exec, phase, index, hidden, position, attention, attended);
+  auto const out = lacuna::dense_view<float, 3>(attended.data(), {rows, config_.heads_q, config_.head_dim});
+  for (std::int64_t index = 0; index < config_.layers; ++index) {
+    Layer const& layer = layers_[static_cast<std::size_t>(index)];
+    each_rows(exec, 0, rows, kPromptRows, [&](std::int64_t first, std::int64_t count) {
+      project_rows(layer, hidden, first, count, qkv);
+      for (std::int64_t row = first; row < first + count; ++row)
+        rotate(qkv.row(row).data(), config_.heads_q + config_.heads_kv, row);
+    });
+    attention.prefill(exec, static_cast<int>(index), layer_rows(qkv, 0, rows), out);
     // Nobody reads what the last layer makes of any row but the last.
     std::int64_t const first_row = index + 1 == config_.layers ? rows - 1 : 0;
-    finish_layer(exec, layers_[static_cast<std::size_t>(index)], attended, first_row, hidden);
+    each_rows(exec, first_row, rows, kPromptRows,
+              [&](std::int64_t first, std::int64_t count) { finish_rows(layer, attended, first, count, hidden); });
   }
-
-  Matrix last = hidden.bottomRows(1);
-  rms_norm(last, final_norm_, config_.rms_norm_eps);
-  std::vector<float> logits(static_cast<std::size_t>(config_.vocab_size));
-  Eigen::Map<Eigen::VectorXf>(logits.data(), config_.vocab_size).noalias() =
-      (config_.tie_word_embeddings ? embedding_ : head_) * last.row(0).transpose();
-  return logits;
+  Matrix const last = logits(hidden.bottomRows(1));
+  return {last.data(), last.data() + last.size()};
 }
 
-void Model::attend(lacuna::Cpu exec, Phase phase, int index, Matrix const& hidden, std::int64_t position,
-                   Attention& attention, Matrix& attended) const {
-  Layer const& layer = layers_[static_cast<std::size_t>(index)];
-  std::int64_t const rows = hidden.rows();
-  Matrix qkv(rows, layer.qkv.rows());
-  exec.each(tasks_for(rows), [&](std::int64_t task, int) {
-    std::int64_t const first = task * kRowsPerTask;
-    std::int64_t const count = std::min(kRowsPerTask, rows - first);
-    Matrix normed = hidden.middleRows(first, count);
-    rms_norm(normed, layer.input_norm, config_.rms_norm_eps);
-    qkv.middleRows(first, count).noalias() = normed * layer.qkv.transpose();
-    for (std::int64_t row = first; row < first + count; ++row)  // the keys follow the queries: one run of heads
-      rotate(qkv.row(row).data(), config_.heads_q + config_.heads_kv, position + row);
+std::vector<std::vector<float>> Model::step(lacuna::Cpu exec, std::span<Continuation const> sequences) const {
+  auto const rows = static_cast<std::int64_t>(sequences.size());
+  std::vector<std::int32_t> tokens;
+  for (Continuation const& sequence : sequences) {
+    check_position(sequence.position);
+    tokens.push_back(sequence.token);
+  }
+  Matrix hidden = embed(tokens);
+  Matrix qkv(rows, (config_.heads_q + 2 * config_.heads_kv) * config_.head_dim);
+  Matrix attended(rows, config_.heads_q * config_.head_dim);
+  for (std::int64_t index = 0; index < config_.layers; ++index) {
+    Layer const& layer = layers_[static_cast<std::size_t>(index)];
+    each_rows(exec, 0, rows, kStepRows,
+              [&](std::int64_t first, std::int64_t count) { project_rows(layer, hidden, first, count, qkv); });
+    each_rows(exec, 0, rows, 1, [&](std::int64_t row, std::int64_t) {
+      Continuation const& sequence = sequences[static_cast<std::size_t>(row)];
+      rotate(qkv.row(row).data(), config_.heads_q + config_.heads_kv, sequence.position);
+      auto const out = lacuna::dense_view<float, 3>(attended.row(row).data(), {1, config_.heads_q, config_.head_dim});
+      sequence.attention->step({}, static_cast<int>(index), layer_rows(qkv, row, 1), out);
+    });
+    each_rows(exec, 0, rows, kStepRows,
+              [&](std::int64_t first, std::int64_t count) { finish_rows(layer, attended, first, count, hidden); });
+  }
+  std::vector<std::vector<float>> result(sequences.size());
+  each_rows(exec, 0, rows, kStepRows, [&](std::int64_t first, std::int64_t count) {
+    Matrix const some = logits(hidden.middleRows(first, count));
+    for (std::int64_t row = 0; row < count; ++row)
+      result[static_cast<std::size_t>(first + row)].assign(some.row(row).data(), some.row(row).data() + some.cols());
   });
+  return result;
+}
 
+void Model::check_position(std::int64_t position) const {
+  if (position < 0 || position >= config_.max_positions)
+    throw std::runtime_error("the sequence needs " + std::to_string(position + 1) + " positions, but the model has " +
+                             std::to_string(config_.max_positions));
+}
+
+Matrix Model::embed(std::span<std::int32_t const> tokens) const {
+  Matrix hidden(static_cast<Eigen::Index>(tokens.size()), config_.hidden_size);
+  for (std::size_t row = 0; row < tokens.size(); ++row) {
+    if (tokens[row] < 0 || tokens[row] >= config_.vocab_size)
+      throw std::runtime_error("token id " + std::to_string(tokens[row]) + " is outside the model's vocabulary of " +
+                               std::to_string(config_.vocab_size));
+    hidden.row(static_cast<Eigen::Index>(row)) = embedding_.row(tokens[row]);
+  }
+  return hidden;
+}
+
+void Model::project_rows(Layer const& layer, Matrix const& hidden, std::int64_t first, std::int64_t count,
+                         Matrix& qkv) const {
+  Matrix normed = hidden.middleRows(first, count);
+  rms_norm(normed, layer.input_norm, config_.rms_norm_eps);
+  qkv.middleRows(first, count) = multiply(normed, layer.qkv);
+}
+
+LayerRows Model::layer_rows(Matrix const& qkv, std::int64_t first, std::int64_t count) const {
   std::int64_t const dim = config_.head_dim;
-  auto const heads = [&](std::int64_t first_head, std::int64_t count) {
-    return lacuna::TensorView<float const, 3>{qkv.data() + first_head * dim, {rows, count, dim}, {qkv.cols(), dim, 1}};
+  auto const heads = [&](std::int64_t first_head, std::int64_t heads_count) {
+    float const* const data = qkv.data() + first * qkv.cols() + first_head * dim;
+    return lacuna::TensorView<float const, 3>{data, {count, heads_count, dim}, {qkv.cols(), dim, 1}};
   };
-  LayerRows const layer_rows{heads(0, config_.heads_q), heads(config_.heads_q, config_.heads_kv),
-                             heads(config_.heads_q + config_.heads_kv, config_.heads_kv)};
-  auto const out = lacuna::dense_view<float, 3>(attended.data(), {rows, config_.heads_q, dim});
-  if (phase == Phase::prefill)
-    attention.prefill(exec, index, layer_rows, out);
-  else
-    attention.step(exec, index, layer_rows, out);
+  return {heads(0, config_.heads_q), heads(config_.heads_q, config_.heads_kv),
+          heads(config_.heads_q + config_.heads_kv, config_.heads_kv)};
 }
 
 void Model::rotate(float* heads, std::int64_t count, std::int64_t position) const {
@@ -167,22 +221,26 @@ void Model::rotate(float* heads, std::int64_t count, std::int64_t position) cons
   }
 }
 
-void Model::finish_layer(lacuna::Cpu exec, Layer const& layer, Matrix const& attended, std::int64_t first_row,
-                         Matrix& hidden) const {
-  std::int64_t const rows = hidden.rows() - first_row;
-  exec.each(tasks_for(rows), [&](std::int64_t task, int) {
-    std::int64_t const first = first_row + task * kRowsPerTask;
-    std::int64_t const count = std::min(kRowsPerTask, hidden.rows() - first);
-    auto residual = hidden.middleRows(first, count);
-    residual.noalias() += attended.middleRows(first, count) * layer.attention_out.transpose();
-    Matrix normed = residual;
-    rms_norm(normed, layer.mlp_norm, config_.rms_norm_eps);
-    Matrix const gate_up = normed * layer.gate_up.transpose();
-    auto const gate = gate_up.leftCols(config_.intermediate_size).array();
-    auto const up = gate_up.rightCols(config_.intermediate_size).array();
-    Matrix const activated = (gate / (1.0F + (-gate).exp()) * up).matrix();
-    residual.noalias() += activated * layer.down.transpose();
-  });
+void Model::finish_rows(Layer const& layer, Matrix const& attended, std::int64_t first, std::int64_t count,
+                        Matrix& hidden) const {
+  auto residual = hidden.middleRows(first, count);
+  residual += multiply(attended.middleRows(first, count), layer.attention_out);
+  Matrix normed = residual;
+  rms_norm(normed, layer.mlp_norm, config_.rms_norm_eps);
+  Matrix const gate_up = multiply(normed, layer.gate_up);
+  Matrix activated(count, config_.intermediate_size);
+  for (Eigen::Index row = 0; row < count; ++row) {
+    // A copy with an alignment of its own: Eigen takes exp of the ends of an unaligned row by another formula.
+    Eigen::ArrayXf gate = gate_up.row(row).head(config_.intermediate_size).array();
+    gate = gate / (1.0F + (-gate).exp());
+    activated.row(row).array() = gate.transpose() * gate_up.row(row).tail(config_.intermediate_size).array();
+  }
+  residual += multiply(activated, layer.down);
+}
+
+Matrix Model::logits(Matrix last_hidden) const {
+  rms_norm(last_hidden, final_norm_, config_.rms_norm_eps);
+  return multiply(last_hidden, config_.tie_word_embeddings ? embedding_ : head_);
 }
 
 }  // namespace transformer

@@ -13,6 +13,13 @@
 
 namespace transformer {
 
+/// One sequence about to read one more token.
+struct Continuation {
+  std::int32_t token = 0;
+  std::int64_t position = 0;  // the number of tokens before it
+  Attention* attention = nullptr;
+};
+
 /// A Llama decoder: embedding, layers of grouped-query attention and SwiGLU with RMSNorm before each, tied or separate
 /// head. Weights are f32 in memory, whatever the file holds. Immutable after construction, so any number of threads and
 /// sequences share one; all state of a sequence is in its Attention.
@@ -28,9 +35,10 @@ class Model {
   /// an id outside the vocabulary, or more tokens than the configuration has positions.
   std::vector<float> prefill(lacuna::Cpu exec, std::span<std::int32_t const> tokens, Attention& attention) const;
 
-  /// Reads one token at `position`, the number of tokens before it. One row of work: several sequences on a thread each
-  /// are served better than one sequence on many threads.
-  std::vector<float> step(lacuna::Cpu exec, std::int32_t token, std::int64_t position, Attention& attention) const;
+  /// Reads one token of each of several sequences, so that the weights pass by once for all; returns the logits of
+  /// each, [sequences][vocab_size]. A sequence's numbers do not depend on which others come along. Attention runs one
+  /// sequence a thread.
+  std::vector<std::vector<float>> step(lacuna::Cpu exec, std::span<Continuation const> sequences) const;
 
  private:
   using Matrix = Eigen::Matrix<float, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
@@ -44,21 +52,21 @@ class Model {
     Matrix down;                    // [hidden, intermediate]
   };
 
-  enum class Phase { prefill, step };
-
   Layer read_layer(SafeTensors const& file, std::int64_t index);
   Matrix read_stacked(SafeTensors const& file, std::vector<std::string> const& names,
                       std::vector<std::int64_t> const& rows, std::int64_t columns);
   std::vector<float> read_norm(SafeTensors const& file, std::string const& name);
   void fill_rotations();
 
-  std::vector<float> forward(lacuna::Cpu exec, Phase phase, std::span<std::int32_t const> tokens, std::int64_t position,
-                             Attention& attention) const;
-  void attend(lacuna::Cpu exec, Phase phase, int index, Matrix const& hidden, std::int64_t position,
-              Attention& attention, Matrix& attended) const;
+  Matrix embed(std::span<std::int32_t const> tokens) const;
+  void check_position(std::int64_t position) const;
+  void project_rows(Layer const& layer, Matrix const& hidden, std::int64_t first, std::int64_t count,
+                    Matrix& qkv) const;
   void rotate(float* heads, std::int64_t count, std::int64_t position) const;
-  void finish_layer(lacuna::Cpu exec, Layer const& layer, Matrix const& attended, std::int64_t first_row,
-                    Matrix& hidden) const;
+  LayerRows layer_rows(Matrix const& qkv, std::int64_t first, std::int64_t count) const;
+  void finish_rows(Layer const& layer, Matrix const& attended, std::int64_t first, std::int64_t count,
+                   Matrix& hidden) const;
+  Matrix logits(Matrix last_hidden) const;
 
   Config config_;
   std::int64_t parameters_ = 0;

@@ -37,6 +37,11 @@ double largest_difference(std::vector<float> const& a, std::vector<double> const
   return largest;
 }
 
+std::vector<float> step(Model const& model, std::int32_t token, std::int64_t position, PlainAttention& attention) {
+  transformer::Continuation const sequence{token, position, &attention};
+  return model.step({}, {&sequence, 1}).front();
+}
+
 std::vector<double> in_double(std::vector<float> const& x) { return {x.begin(), x.end()}; }
 
 }  // namespace
@@ -75,7 +80,7 @@ TEST_CASE("model: a prompt and steps equal the whole prompt at once", "[transfor
     PlainAttention stepped;
     std::vector<float> logits = model.prefill({}, std::span(tokens).first(prompt), stepped);
     for (std::size_t i = prompt; i < tokens.size(); ++i)
-      logits = model.step({}, tokens[i], static_cast<std::int64_t>(i), stepped);
+      logits = step(model, tokens[i], static_cast<std::int64_t>(i), stepped);
     CHECK(largest_difference(logits, expected) < 1e-4);
   }
 }
@@ -91,6 +96,50 @@ TEST_CASE("model: the number of threads changes no bit", "[transformer]") {
     PlainAttention attention;
     CHECK(model.prefill(pool.exec(), tokens, attention) == expected);
   }
+}
+
+TEST_CASE("model: a sequence's numbers do not depend on which others are continued beside it", "[transformer]") {
+  TinyShape const shape;
+  Model const model = load(shape, test::random_tensors(shape, 9));
+  auto const read = [&](std::int64_t length, PlainAttention& attention) {
+    std::vector<std::int32_t> const tokens = random_tokens(length, shape.vocab);
+    return transformer::Read{model.prefill({}, tokens, attention), length, &attention};
+  };
+  constexpr std::int64_t kSequences = 19;
+  std::vector<std::vector<std::int32_t>> alone;
+  std::vector<std::vector<float>> logits_alone;
+  for (std::int64_t i = 0; i < kSequences; ++i) {
+    PlainAttention attention;
+    alone.push_back(transformer::continue_greedily(model, {}, {read(3 + i, attention)}, 20).front());
+    logits_alone.push_back(step(model, 1, 100, attention));
+  }
+  for (int workers : {1, 2, 3}) {
+    lacuna::ThreadPool pool(workers);
+    std::vector<PlainAttention> attentions(kSequences);
+    std::vector<transformer::Read> reads;
+    std::vector<transformer::Continuation> continuations;
+    for (std::int64_t i = 0; i < kSequences; ++i) {
+      PlainAttention& attention = attentions[static_cast<std::size_t>(i)];
+      reads.push_back(read(3 + i, attention));
+      continuations.push_back({1, 100, &attention});
+    }
+    CHECK(transformer::continue_greedily(model, pool.exec(), reads, 20) == alone);
+    CHECK(model.step(pool.exec(), continuations) == logits_alone);
+  }
+}
+
+TEST_CASE("model: what attention throws on any thread reaches the caller", "[transformer]") {
+  struct Failing : PlainAttention {
+    void step(lacuna::Cpu, int, transformer::LayerRows const&, lacuna::TensorView<float, 3>) override {
+      throw std::runtime_error("no more pages");
+    }
+  };
+  TinyShape const shape;
+  Model const model = load(shape, test::random_tensors(shape, 9));
+  lacuna::ThreadPool pool(2);
+  Failing failing;
+  std::vector<transformer::Continuation> const sequences(5, {1, 0, &failing});
+  CHECK_THAT(test::error_of([&] { model.step(pool.exec(), sequences); }), test::contains("no more pages"));
 }
 
 TEST_CASE("model: f32 files and bf16 files of the same numbers are the same model", "[transformer]") {
@@ -136,7 +185,7 @@ TEST_CASE("model: prompts that cannot be read are errors", "[transformer]") {
   CHECK_THAT(error({1, 32}), test::contains("token id 32"));
   CHECK_THAT(error({-1}), test::contains("token id -1"));
   CHECK_THAT(error(std::vector<std::int32_t>(257, 1)), test::contains("257 positions"));
-  CHECK_THAT(test::error_of([&] { model.step({}, 1, 256, attention); }), test::contains("257 positions"));
+  CHECK_THAT(test::error_of([&] { step(model, 1, 256, attention); }), test::contains("257 positions"));
 }
 
 TEST_CASE("generate: greedy, up to a stop id, a limit or the last position", "[transformer]") {
@@ -160,9 +209,10 @@ TEST_CASE("generate: greedy, up to a stop id, a limit or the last position", "[t
   }
 
   std::vector<float> always(static_cast<std::size_t>(shape.vocab), 0.0F);
-  CHECK(transformer::continue_greedily(model, {}, always, 5, attention, 0).empty());
+  CHECK(transformer::continue_greedily(model, {}, {{always, 5, &attention}}, 0).front().empty());
   always[2] = 1.0F;
-  CHECK(transformer::continue_greedily(model, {}, always, 5, attention, 9).empty());
+  CHECK(transformer::continue_greedily(model, {}, {{always, 5, &attention}}, 9).front().empty());
+  CHECK(transformer::continue_greedily(model, {}, {}, 9).empty());
   PlainAttention fresh;
   std::vector<std::int32_t> const prompt = random_tokens(40, shape.vocab);
   CHECK(transformer::generate(model, {}, prompt, fresh, 9).size() <= 1);
