@@ -4,9 +4,9 @@
     python3 train.py --curriculum build/release/examples/curriculum --model OUT --state STATE --seconds 1500
 
 Short contexts first: a stage ends when the held-out answers of its longest length are right, or when its share of the time
-is over. The learning rate falls linearly over the last part of the whole time. `--sitting S` stops after S seconds and
-leaves in STATE all that an exact continuation needs (weights, momentum, data position, schedule), in pieces of at most
-15 MB; the same command with the same STATE goes on from there. The data of a step depends on its number alone.
+is over. The learning rate falls linearly over the last part of the whole time. `--sitting S`, or SIGTERM at any moment,
+stops and leaves in STATE all that an exact continuation needs (weights, momentum, data position, schedule), in pieces of
+at most 15 MB; the same command with the same STATE goes on from there.
 Needs PyTorch 2.5 or later and safetensors; nothing here is used by the library or by the evaluation program.
 """
 
@@ -18,6 +18,7 @@ import json
 import math
 import os
 import random
+import signal
 import subprocess
 import time
 
@@ -40,6 +41,7 @@ GATE = 0.95           # held-out exact answers, every lesson, at the longest len
 DECAY_SHARE = 0.35    # of the time, at the end
 HELD_OUT_ROWS = 60    # of each lesson and length
 CONTEXT_WEIGHT = 0.1  # of the loss on template words, against 1 on answers
+CONTEXT_TOKENS = 544  # beyond this length it falls with the length: answers do not grow, and would drown
 
 
 class Shards:
@@ -158,7 +160,6 @@ class Muon:
         self.momentum = {shape: torch.zeros(len(ps), *shape, device=ps[0].device) for shape, ps in self.groups.items()}
 
     @staticmethod
-    @torch.compile(dynamic=False)
     def orthogonal(g):
         x = g.bfloat16()
         tall = x.shape[-2] > x.shape[-1]
@@ -267,17 +268,18 @@ def main():
     def micro_batch():
         ask_ahead()
         request, length, rows = pending.popleft()
-        words = torch.from_numpy(Shards.take(request).astype(np.int32)).cuda()
+        # Pinned, so that the host queues the next kernels while the device still works on the last ones.
+        words = torch.from_numpy(Shards.take(request).astype(np.int32)).pin_memory().cuda(non_blocking=True)
         at["micro"] += 1
         at["rows"][length] = at["rows"].get(length, 0) + rows
         ids, kind = words & 0x3FFF, words >> 14
-        weight = torch.tensor([0.0, CONTEXT_WEIGHT, 1.0, 0.0], device="cuda")[kind[:, 1:].long()]
+        context = CONTEXT_WEIGHT * min(1.0, CONTEXT_TOKENS / length)
+        weight = (kind[:, 1:] == 2).float() + context * (kind[:, 1:] == 1).float()
         return ids[:, :-1].contiguous(), ids[:, 1:].reshape(-1).long(), weight.reshape(-1)
 
     held_out = {}
 
-    @torch.no_grad()
-    def evaluate(length):
+    def evaluate(length):  # with gradients, though none are used: without, all would be compiled a second time
         rows, result = HELD_OUT_ROWS, {}
         for lesson in LESSONS:
             words = torch.from_numpy(held_out[lesson, length].astype(np.int32)).cuda()
@@ -287,7 +289,7 @@ def main():
                 x = torch.zeros(MICRO_TOKENS // length, length, dtype=torch.int32, device="cuda")
                 part = min(30, rows - i, x.shape[0])
                 x[:part] = ids[i:i + part, :-1]
-                hidden = model(x)[:part * length]
+                hidden = model(x)[:part * length].detach()
                 h = (F.rms_norm(hidden, (hidden.shape[-1],), None, EPSILON) * model.norm).bfloat16()
                 guess = (h @ model.embedding.bfloat16().T).argmax(-1).view(part, length)
                 right = (guess == ids[i:i + part, 1:]) | ~answer[i:i + part]
@@ -308,12 +310,15 @@ def main():
                                  "record": record})
         export(model, args, vocabulary, record)
 
+    stopping = []
+    signal.signal(signal.SIGTERM, lambda *_: stopping.append(True))
+    first_step = at["step"]
     start = time.time()
     elapsed_before = at["elapsed"]
     last_evaluation = time.time() - 100
     last_save = time.time()
     print(f"ready after {start - began:.0f} s", flush=True)
-    while at["elapsed"] < args.seconds and time.time() - began < args.sitting:
+    while at["elapsed"] < args.seconds and time.time() - began < args.sitting and not stopping:
         left = 1 - at["elapsed"] / args.seconds
         scale = min(1.0, (at["step"] + 1) / 150) * min(1.0, max(0.02, left / DECAY_SHARE))
         for group in adam.param_groups:
@@ -330,7 +335,7 @@ def main():
         model.zero_grad(set_to_none=True)
         at["step"] += 1
         at["tokens"] += MICROS * MICRO_TOKENS
-        if at["step"] == 1:  # compilation is not training time
+        if at["step"] == first_step + 1:  # compilation is not training time
             torch.cuda.synchronize()
             start = time.time()
         at["elapsed"] = elapsed_before + time.time() - start
