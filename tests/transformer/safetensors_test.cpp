@@ -104,7 +104,8 @@ TEST_CASE("safetensors: every claim about a tensor is checked", "[transformer]")
   };
   for (json const& tensor : cases) {
     CAPTURE(tensor.dump());
-    CHECK_THAT(error_of_bytes(test::safetensors_bytes(json{{"the.name", tensor}}, data)), test::contains("'the.name'"));
+    CHECK_THAT(error_of_bytes(test::safetensors_bytes(json::object({{"the.name", tensor}}), data)),
+               test::contains("'the.name'"));
   }
   json const overlapping = {{"one", entry("F32", {3}, 0, 12)}, {"two", entry("F32", {2}, 8, 16)}};
   CHECK_THAT(error_of_bytes(test::safetensors_bytes(overlapping, data)), test::contains("'two' overlaps tensor 'one'"));
