@@ -18,7 +18,8 @@ struct Attention {
 };
 
 /// Softmax attention of every query over exactly the keys that `keys_of(head, row)` names. No keys: 0 and -inf. NaN and
-/// infinities go where the textbook formula sends them.
+/// infinities go where the textbook formula sends them; where it asks for -inf - -inf, because every single logit is -inf, the
+/// row counts as one without keys.
 template <class KeysOf>
 Attention attend(Inputs const& in, KeysOf const& keys_of) {
   constexpr double kInf = std::numeric_limits<double>::infinity();
@@ -47,6 +48,7 @@ Attention attend(Inputs const& in, KeysOf const& keys_of) {
         highest = std::max(highest, logit);
       }
 
+      if (std::all_of(logits.begin(), logits.end(), [](double logit) { return logit == -kInf; })) continue;
       double total = 0.0;
       for (double& logit : logits) total += logit = std::exp(logit - highest);
       std::size_t const at = static_cast<std::size_t>(row * in.heads_q + head);

@@ -11,22 +11,24 @@
 namespace reference {
 
 /// Causal attention of the last w = min(window, len_q) queries of one head over all keys, row by row. // [w, len_k]
+/// A NaN spoils the whole row as far as the query sees; what it does not see gets 0 from it whatever happens.
 inline std::vector<std::vector<double>> window_attention(Inputs const& in, std::int64_t head, std::int64_t window) {
   constexpr double kInf = std::numeric_limits<double>::infinity();
   std::int64_t const rows = std::min(window, in.len_q);
   std::vector<std::vector<double>> attention;
   for (std::int64_t t = 0; t < rows; ++t) {
     std::int64_t const row = in.len_q - rows + t;
-    std::vector<double> p(static_cast<std::size_t>(in.len_k), -kInf);
+    std::vector<double> p(static_cast<std::size_t>(in.len_k));
+    std::int64_t const seen = in.position(row) + 1;
     double highest = -kInf;
-    for (std::int64_t j = 0; j <= in.position(row); ++j) {
+    for (std::int64_t j = 0; j < seen; ++j) {
       double const logit = in.beta() * dot(in.query(row, head), in.key(j, in.head_kv(head)), in.dim);
       p[static_cast<std::size_t>(j)] = logit;
       highest = std::isnan(logit) ? logit : std::max(highest, logit);
     }
     double total = 0.0;
-    for (double& x : p) total += x = std::exp(x - highest);
-    for (double& x : p) x /= total;
+    for (auto x = p.begin(); x != p.begin() + seen; ++x) total += *x = std::exp(*x - highest);
+    for (auto x = p.begin(); x != p.begin() + seen; ++x) *x /= total;
     attention.push_back(p);
   }
   return attention;

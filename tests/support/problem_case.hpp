@@ -54,6 +54,7 @@ class ProblemCase {
     lacuna::Problem<T> p;
     p.q = {q_.data(), {in_.len_q, in_.heads_q, in_.dim}, q_strides_};
     p.kv = kv_;
+    p.scale = scale_;
     return p;
   }
 
@@ -62,6 +63,7 @@ class ProblemCase {
             lacuna::dense_view<float, 2>(lse_.data(), {in_.len_q, in_.heads_q})};
   }
   lacuna::KvView<T>& kv() { return kv_; }
+  void set_scale(float scale) { scale_ = scale; }
 
   double out_at(std::int64_t row, std::int64_t head, std::int64_t x) const {
     return lacuna::to_float(out_[static_cast<std::size_t>(row * q_strides_[0] + head * q_strides_[1] + x)]);
@@ -85,12 +87,15 @@ class ProblemCase {
     return true;
   }
 
-  /// The answer bit for bit, to compare runs.
-  std::vector<unsigned char> answer_bits() const {
-    std::vector<unsigned char> bits(out_.size() * sizeof(T) + lse_.size() * sizeof(float));
-    std::memcpy(bits.data(), out_.data(), out_.size() * sizeof(T));
-    std::memcpy(bits.data() + out_.size() * sizeof(T), lse_.data(), lse_.size() * sizeof(float));
-    return bits;
+  /// Outputs, then log-sum-exps, in logical order: equal when two runs gave the same bits (NaN never is).
+  std::vector<double> answer() const {
+    std::vector<double> values;
+    for (std::int64_t row = 0; row < in_.len_q; ++row)
+      for (std::int64_t head = 0; head < in_.heads_q; ++head)
+        for (std::int64_t x = 0; x < in_.dim; ++x) values.push_back(out_at(row, head, x));
+    for (std::int64_t row = 0; row < in_.len_q; ++row)
+      for (std::int64_t head = 0; head < in_.heads_q; ++head) values.push_back(lse_at(row, head));
+    return values;
   }
 
   void poison_answers() {
@@ -163,6 +168,7 @@ class ProblemCase {
 
   reference::Inputs in_;
   Layout layout_;
+  float scale_ = 0.0F;
   std::array<std::int64_t, 3> q_strides_{};
   std::vector<T> q_, k_, v_, out_;
   std::vector<float> lse_;
