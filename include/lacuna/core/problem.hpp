@@ -3,6 +3,7 @@
 #include <cmath>
 #include <cstdint>
 
+#include "lacuna/core/dtype.hpp"
 #include "lacuna/core/kv_view.hpp"
 #include "lacuna/core/status.hpp"
 #include "lacuna/core/tensor_view.hpp"

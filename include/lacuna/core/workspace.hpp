@@ -3,6 +3,7 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "lacuna/core/status.hpp"
 #include "lacuna/core/tensor_view.hpp"
 
 namespace lacuna {
@@ -32,7 +33,13 @@ class Workspace {
   }
 
   constexpr std::size_t used_bytes() const { return used_; }
-  constexpr bool fits() const { return memory_ != nullptr && used_ <= capacity_; }
+  constexpr bool fits() const { return used_ == 0 || (memory_ != nullptr && used_ <= capacity_); }
+
+  /// The sentence, unless everything taken so far fits; value is what the caller brought, bound what was needed.
+  constexpr Status check(char const* sentence) const {
+    if (fits()) return {};
+    return {Errc::workspace_too_small, sentence, static_cast<std::int64_t>(capacity_), static_cast<std::int64_t>(used_)};
+  }
 
   /// The part that nobody has taken yet.
   constexpr Workspace rest() const {

@@ -18,8 +18,8 @@ inline void reserve_attend(Cpu exec, Shape const& shape, DenseIndex const&, Work
 inline void reserve_attend(Cpu exec, Shape const& shape, VerticalSlashIndex const& index, Workspace& memory) {
   reserve_attend_vertical_slash(exec, shape, index.tile, memory);
 }
-inline void reserve_attend(Cpu exec, Shape const& shape, PageIndex const&, Workspace& memory) {
-  reserve_attend_pages(exec, shape, memory);
+inline void reserve_attend(Cpu exec, Shape const& shape, PageIndex const& index, Workspace& memory) {
+  reserve_attend_pages(exec, shape, index.rows(), memory);
 }
 inline void reserve_attend(Cpu exec, Shape const& shape, TokenIndex const&, Workspace& memory) {
   reserve_attend_tokens(exec, shape, memory);

@@ -43,13 +43,13 @@ struct Method {
     if (Status s = shape.check(); !s) return s;
     if (Status s = budget.check(unit); !s) return s;
     if (Status s = selector.check(unit, shape, budget.limit(unit, 0, shape.len_k)); !s) return s;
-    Workspace index_memory, selecting, attending;
+    Workspace index_memory, selecting, attending, prompt;  // the three phases follow each other in the same memory
     Index const index = make_index(shape, index_memory);
     (void)take_scores(shape, selecting);
     reserve_selecting(exec, shape, selecting);
     reserve_attend(exec, shape, index, attending);
-    if constexpr (moment == Moment::prompt_end) reserve_attend(exec, shape, DenseIndex{}, attending);
-    return Plan{index_memory.used_bytes(), std::max(selecting.used_bytes(), attending.used_bytes())};
+    if constexpr (moment == Moment::prompt_end) reserve_attend(exec, shape, DenseIndex{}, prompt);
+    return Plan{index_memory.used_bytes(), std::max({selecting.used_bytes(), attending.used_bytes(), prompt.used_bytes()})};
   }
 
   /// An index that lives in the caller's memory, plan().index_bytes of it. Undefined until select() has written it.
@@ -68,11 +68,11 @@ struct Method {
     if (Status s = budget.check(unit); !s) return s;
     Shape const shape = shape_of(problem);
     if (Status s = selector.check(unit, shape, budget.limit(unit, 0, shape.len_k)); !s) return s;
-    if (!selector.can_judge(unit, shape)) return unit.keep_all(problem, index);
     auto const [scores, counts] = take_scores(shape, workspace);
-    if (!workspace.fits())
-      return {Errc::workspace_too_small, "select: the workspace is smaller than planned",
-              static_cast<std::int64_t>(workspace.used_bytes()), 0};
+    Workspace all = workspace;
+    reserve_selecting(exec, shape, all);
+    if (Status s = all.check("select: the workspace is smaller than planned"); !s) return s;
+    if (!selector.can_judge(unit, shape)) return unit.keep_all(problem, index);
     if (Status s = selector.score(exec, unit, problem, workspace, scores); !s) return s;
     if (Status s = budget.allot(exec, unit, scores, counts); !s) return s;
     return unit.pick(exec, problem, scores, counts, workspace, index);

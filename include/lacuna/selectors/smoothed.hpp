@@ -39,9 +39,7 @@ struct Smoothed {
   Status score(Cpu exec, U const& unit, Problem<T> const& problem, Workspace memory, Scores scores) const {
     std::int64_t const units = scores.extent(2);
     float* const rough_rows = memory.take<float>(exec.workers * units);
-    if (units > 0 && !memory.fits())
-      return {Errc::workspace_too_small, "smoothed: the workspace is smaller than planned",
-              static_cast<std::int64_t>(memory.used_bytes()), 0};
+    if (Status s = memory.check("smoothed: the workspace is smaller than planned"); !s) return s;
     if (Status s = inner.score(exec, unit, problem, memory, scores); !s) return s;
     std::int64_t const reach = width / 2;
     std::int64_t const rows = scores.extent(0) * scores.extent(1);

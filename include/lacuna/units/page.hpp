@@ -52,9 +52,7 @@ struct Page {
     if (Status s = set_lens(problem, index); !s) return s;
     std::int64_t const rows_ = index.rows();
     auto const full_pages = memory.take<std::int32_t, 1>({rows_});
-    if (!memory.fits())
-      return {Errc::workspace_too_small, "page: the workspace is smaller than planned",
-              static_cast<std::int64_t>(memory.used_bytes()), 0};
+    if (Status s = memory.check("page: the workspace is smaller than planned"); !s) return s;
     for (std::int64_t row = 0; row < rows_; ++row)
       full_pages(row) = static_cast<std::int32_t>(candidates(index.lens(row)));
     TensorView<std::int32_t, 2> before_current = index.pages;  // the last place is the current page's

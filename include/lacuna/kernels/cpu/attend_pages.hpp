@@ -7,8 +7,9 @@
 
 namespace lacuna {
 
-inline void reserve_attend_pages(Cpu exec, Shape const& shape, Workspace& memory) {
-  cpu::reserve_blocks(exec, shape, {shape.group(), 1}, memory);
+/// `rows` of the index: heads_kv, or heads_q.
+inline void reserve_attend_pages(Cpu exec, Shape const& shape, std::int64_t rows, Workspace& memory) {
+  cpu::reserve_blocks(exec, shape, {shape.heads_q / rows, 1}, memory);
 }
 
 template <Storage T>

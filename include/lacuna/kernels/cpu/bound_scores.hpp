@@ -19,9 +19,7 @@ Status bound_scores(Cpu exec, BoundScoresArgs<T> const& args) {
   KvView<T> const& kv = problem.kv;
   Workspace memory = args.scratch;
   float* const scratch = reserve_bound_scores(exec, shape_of(problem), memory);
-  if (!memory.fits())
-    return {Errc::workspace_too_small, "bound_scores: the workspace is smaller than planned",
-            static_cast<std::int64_t>(memory.used_bytes()), 0};
+  if (Status s = memory.check("bound_scores: the workspace is smaller than planned"); !s) return s;
   std::int64_t const rows = args.scores.extent(0);
   std::int64_t const heads_per_row = problem.heads_q() / rows;
   std::int64_t const floats = cpu::padded(kv.dim);

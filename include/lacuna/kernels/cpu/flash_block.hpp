@@ -200,9 +200,7 @@ Status attend_blocks(Cpu exec, Problem<T> const& problem, AttentionOut<T> const&
                      std::int64_t multiply_adds, Runs const& runs) {
   if (problem.len_q() == 0) return {};
   float* const scratch = reserve_blocks(exec, shape_of(problem), shape, memory);
-  if (!memory.fits())
-    return {Errc::workspace_too_small, "attend: the workspace is smaller than planned",
-            static_cast<std::int64_t>(memory.used_bytes()), 0};
+  if (Status s = memory.check("attend: the workspace is smaller than planned"); !s) return s;
   std::int64_t const block_rows = shape.heads * std::min(shape.positions, problem.len_q());
   std::int64_t const floats = FlashBlock<T>::memory_floats(block_rows, problem.dim());
   std::int64_t const blocks = (problem.len_q() + shape.positions - 2) / shape.positions + 1;

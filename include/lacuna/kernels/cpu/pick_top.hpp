@@ -19,9 +19,7 @@ inline Status pick_top(Cpu exec, PickTopArgs const& args) {
   std::int64_t const units = args.scores.extent(1);
   Workspace memory = args.scratch;
   float* const scratch = reserve_pick_top(exec, units, memory);
-  if (units > 0 && !memory.fits())
-    return {Errc::workspace_too_small, "pick_top: the workspace is smaller than planned",
-            static_cast<std::int64_t>(memory.used_bytes()), 0};
+  if (Status s = memory.check("pick_top: the workspace is smaller than planned"); !s) return s;
   exec.for_work(args.scores.extent(0) * units * 8).each(args.scores.extent(0), [&](std::int64_t row, int worker) {
     constexpr float kLowest = -std::numeric_limits<float>::infinity();
     float const* const scores = args.scores.slice(row);

@@ -109,9 +109,7 @@ Status window_scores(Cpu exec, WindowScoresArgs<T> const& args) {
   Problem<T> const& problem = args.problem;
   Workspace memory = args.scratch;
   float* const scratch = reserve_window_scores(exec, shape_of(problem), args.window, memory);
-  if (!memory.fits())
-    return {Errc::workspace_too_small, "window_scores: the workspace is smaller than planned",
-            static_cast<std::int64_t>(memory.used_bytes()), 0};
+  if (Status s = memory.check("window_scores: the workspace is smaller than planned"); !s) return s;
   std::int64_t const window = std::min(args.window, problem.len_q());
   std::int64_t const rows = args.columns.extent(0);
   std::int64_t const len_k = args.columns.extent(1);
