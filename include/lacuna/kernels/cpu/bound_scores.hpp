@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "lacuna/core/exec.hpp"
 #include "lacuna/kernels/bound_scores.hpp"
 #include "lacuna/kernels/cpu/micro_kernels.hpp"
 
