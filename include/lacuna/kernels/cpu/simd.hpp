@@ -38,7 +38,7 @@ LACUNA_INLINE void unroll(F&& f) {
   }(std::make_integer_sequence<int, Count>{});
 }
 
-LACUNA_INLINE Vec splat(float x) { return Vec{} + x; }
+LACUNA_INLINE Vec splat(float x) { return x - Vec{}; }  // x + 0 would cost an addition: it changes -0
 
 LACUNA_INLINE Vec load(float const* p) {
   Vec v;
