@@ -12,7 +12,8 @@ struct FixedBudget {
   Status check(U const& unit) const {
     std::int64_t const unit_tokens = unit.tokens(1);
     if (tokens < 1 || tokens % unit_tokens != 0)
-      return Status::invalid("fixed_budget: tokens must be a positive multiple of the tokens of a unit", tokens, unit_tokens);
+      return Status::invalid("fixed_budget: tokens must be a positive multiple of the tokens of a unit", tokens,
+                             unit_tokens);
     return {};
   }
 

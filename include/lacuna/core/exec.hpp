@@ -29,7 +29,7 @@ struct Cpu {
     });
   }
 
-  /// This, or the calling thread alone when so few multiply-adds are not worth waking the others. Results never depend on it.
+  /// This, or the calling thread alone when so few multiply-adds are not worth waking the others.
   constexpr Cpu for_work(std::int64_t multiply_adds) const {
     constexpr std::int64_t kWorthWaking = 1 << 18;  // about 20 us of one core
     return multiply_adds < kWorthWaking ? Cpu{nullptr, nullptr, 1} : *this;

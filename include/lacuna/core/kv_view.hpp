@@ -6,9 +6,9 @@
 
 namespace lacuna {
 
-/// Keys and values wherever they lie: contiguous, or in pages behind a table; with one length for all heads, or one each.
-/// Row `token` of head `head_kv` starts at element `offset(head_kv, token)` of both `k` and `v`; its `dim` elements are
-/// adjacent. Never owns.
+/// Keys and values wherever they lie: contiguous, or in pages behind a table; with one length for all heads, or one
+/// each. Row `token` of head `head_kv` starts at element `offset(head_kv, token)` of both `k` and `v`; its `dim`
+/// elements are adjacent. Never owns.
 template <class T>
 struct KvView {
   T const* k = nullptr;
@@ -22,14 +22,15 @@ struct KvView {
   std::int64_t len = 0;
   std::int32_t const* lens = nullptr;  // [heads_kv]
 
-  /// Null: token t lies at t * stride_token. Otherwise page_table[h * table_stride + t / page_tokens] is the physical page.
+  /// Null: token t lies at t * stride_token. Otherwise page_table[h * table_stride + t / page_tokens] is the physical
+  /// page.
   std::int32_t const* page_table = nullptr;  // [heads_kv, table_stride]
   std::int64_t table_stride = 0;
   std::int64_t page_tokens = 0;
   std::int64_t stride_page = 0;  // elements between neighbouring physical pages
 
-  /// Per channel minimum (0) and maximum (1) of the keys of each run of `bounds_page_tokens` tokens; empty unless a store
-  /// keeps them. The last page is bounded by the keys it has so far. // [heads_kv, pages, 2, dim]
+  /// Per channel minimum (0) and maximum (1) of the keys of each run of `bounds_page_tokens` tokens; empty unless a
+  /// store keeps them. The last page is bounded by the keys it has so far. // [heads_kv, pages, 2, dim]
   TensorView<T const, 4> bounds{};
   std::int64_t bounds_page_tokens = 0;
 

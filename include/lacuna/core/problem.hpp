@@ -35,7 +35,8 @@ struct Problem {
     if (kv.dim != dim()) return Status::invalid("problem: q and k must have the same dim", kv.dim, dim());
     if (q.stride(2) != 1) return Status::invalid("problem: the last axis of q must be dense", q.stride(2), 1);
     if (len_q() < 0) return Status::invalid("problem: len_q must not be negative", len_q(), 0);
-    if (len_q() > 0 && q.data == nullptr) return Status::invalid("problem: q is null but len_q is not zero", len_q(), 0);
+    if (len_q() > 0 && q.data == nullptr)
+      return Status::invalid("problem: q is null but len_q is not zero", len_q(), 0);
     for (std::int64_t head = 0; head < kv.heads_kv; ++head) {
       if (kv.length(head) < len_q())
         return Status::invalid("problem: every KV head must hold at least len_q tokens", kv.length(head), len_q());

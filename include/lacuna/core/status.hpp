@@ -8,9 +8,9 @@ namespace lacuna {
 
 enum class Errc : std::uint8_t {
   ok,
-  invalid_argument,   // a shape, size or parameter that no call could serve
+  invalid_argument,     // a shape, size or parameter that no call could serve
   workspace_too_small,  // the caller brought fewer bytes than plan() asked for
-  out_of_pages,       // the page pool is full; what was stored before is untouched
+  out_of_pages,         // the page pool is full; what was stored before is untouched
 };
 
 /// What a call has to say for itself. The message is a static sentence that names the argument and what it should be;

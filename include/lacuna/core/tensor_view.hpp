@@ -34,9 +34,7 @@ struct TensorView {
     return data[offset];
   }
 
-  constexpr operator TensorView<T const, Rank>() const
-    requires(!std::is_const_v<T>)
-  {
+  constexpr operator TensorView<T const, Rank>() const requires(!std::is_const_v<T>) {
     return {data, extents, strides};
   }
 };

@@ -11,8 +11,8 @@
 namespace lacuna {
 
 /// A fixed set of threads behind a Cpu. The calling thread takes part as worker 0, so ThreadPool(1) starts no thread.
-/// Allocates when built and never again; nothing else in the library does. One parallel call at a time: calls from several
-/// threads, or from inside a parallel body, are not allowed. Must outlive every Cpu that exec() gave away.
+/// Allocates when built and never again; nothing else in the library does. One parallel call at a time: calls from
+/// several threads, or from inside a parallel body, are not allowed. Must outlive every Cpu that exec() gave away.
 class ThreadPool {
  public:
   explicit ThreadPool(int workers) : workers_(workers < 1 ? 1 : workers) {

@@ -8,8 +8,8 @@
 
 namespace lacuna {
 
-/// One buffer of the caller's, carved into aligned pieces. A Workspace without memory only counts, so that plan() and the
-/// call itself run the same carving code and can never disagree.
+/// One buffer of the caller's, carved into aligned pieces. A Workspace without memory only counts, so that plan() and
+/// the call itself run the same carving code and can never disagree.
 class Workspace {
  public:
   static constexpr std::size_t kAlignment = 64;
@@ -38,7 +38,8 @@ class Workspace {
   /// The sentence, unless everything taken so far fits; value is what the caller brought, bound what was needed.
   constexpr Status check(char const* sentence) const {
     if (fits()) return {};
-    return {Errc::workspace_too_small, sentence, static_cast<std::int64_t>(capacity_), static_cast<std::int64_t>(used_)};
+    return {Errc::workspace_too_small, sentence, static_cast<std::int64_t>(capacity_),
+            static_cast<std::int64_t>(used_)};
   }
 
   /// The part that nobody has taken yet.

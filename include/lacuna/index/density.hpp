@@ -10,8 +10,9 @@
 
 namespace lacuna {
 
-// density(index): the exact share of the dense causal work that an index keeps, in [0, 1], over all of its heads. Prefill counts
-// query-key pairs, decode counts the tokens that one query reads. An empty problem has density 1: nothing was left out.
+// density(index): the exact share of the dense causal work that an index keeps, in [0, 1], over all of its heads.
+// Prefill counts query-key pairs, decode counts the tokens that one query reads. An empty problem has density 1:
+// nothing was left out.
 
 inline double density(DenseIndex const&) { return 1.0; }
 
@@ -63,8 +64,8 @@ inline double density(VerticalSlashIndex const& index) {
   return dense == 0 ? 1.0 : static_cast<double>(kept) / static_cast<double>(dense);
 }
 
-/// The Vertical-Slash paper's own sparsity, mean over heads: whole tiles are counted, masked cells included, so short prompts
-/// give negative values and it cannot be compared with other methods. For a prompt of its own: len_q == len_k.
+/// The Vertical-Slash paper's own sparsity, mean over heads: whole tiles are counted, masked cells included, so short
+/// prompts give negative values and it cannot be compared with other methods. For a prompt of its own: len_q == len_k.
 inline double paper_sparsity(VerticalSlashIndex const& index) {
   std::int64_t cells = 0;
   for (std::int64_t head = 0; head < index.heads(); ++head)
@@ -76,8 +77,8 @@ inline double paper_sparsity(VerticalSlashIndex const& index) {
   return dense == 0.0 ? 0.0 : 1.0 - static_cast<double>(cells) / (static_cast<double>(index.heads()) * dense);
 }
 
-/// The sparsity that SnapKV and Quest report: the budget against the prompt. The current page, the tokens generated since and
-/// the page bounds are not counted; negative when the budget exceeds the prompt.
+/// The sparsity that SnapKV and Quest report: the budget against the prompt. The current page, the tokens generated
+/// since and the page bounds are not counted; negative when the budget exceeds the prompt.
 inline double paper_sparsity(std::int64_t budget_tokens, std::int64_t prompt_tokens) {
   return prompt_tokens == 0 ? 0.0 : 1.0 - static_cast<double>(budget_tokens) / static_cast<double>(prompt_tokens);
 }

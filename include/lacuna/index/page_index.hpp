@@ -9,9 +9,9 @@
 
 namespace lacuna {
 
-/// Kept pages of each row, for one query position. A row is a KV head when its group shares the choice, else a query head.
-/// Page p of a row is the tokens [p * page_tokens, (p + 1) * page_tokens) below that row's length. The current page, the one
-/// that holds the newest token, is last. A row of an empty cache keeps none.
+/// Kept pages of each row, for one query position. A row is a KV head when its group shares the choice, else a query
+/// head. Page p of a row is the tokens [p * page_tokens, (p + 1) * page_tokens) below that row's length. The current
+/// page, the one that holds the newest token, is last. A row of an empty cache keeps none.
 struct PageIndex {
   TensorView<std::int32_t, 2> pages;   // [rows, capacity], logical pages, ascending
   TensorView<std::int32_t, 1> counts;  // [rows], the current page included

@@ -11,7 +11,8 @@ using Counts = TensorView<std::int32_t, 2>;  // [heads, rows]; units that row ma
 
 /// The same row of every head. // [heads, units]
 constexpr TensorView<float, 2> row_of_heads(Scores const& scores, std::int64_t row) {
-  return {scores.data + row * scores.stride(1), {scores.extent(0), scores.extent(2)}, {scores.stride(0), scores.stride(2)}};
+  return {
+      scores.data + row * scores.stride(1), {scores.extent(0), scores.extent(2)}, {scores.stride(0), scores.stride(2)}};
 }
 
 }  // namespace lacuna

@@ -11,8 +11,9 @@
 namespace lacuna {
 
 /// Kept columns (single keys, for every later query) and diagonals (fixed distances query - key) of each query head.
-/// Diagonals are executed as tiles: a block of `tile` query rows reads, for each diagonal, the `tile` keys that contain it for
-/// all rows of the block; row_block_runs says which keys that makes. Offset 0 should be kept, or row 0 may see nothing.
+/// Diagonals are executed as tiles: a block of `tile` query rows reads, for each diagonal, the `tile` keys that contain
+/// it for all rows of the block; row_block_runs says which keys that makes. Offset 0 should be kept, or row 0 may see
+/// nothing.
 struct VerticalSlashIndex {
   TensorView<std::int32_t, 2> columns;    // [heads_q, capacity], key positions, ascending
   TensorView<std::int32_t, 2> diagonals;  // [heads_q, capacity], offsets query - key, ascending
@@ -27,11 +28,14 @@ struct VerticalSlashIndex {
     if (tile < 1) return Status::invalid("vertical_slash_index: tile must be at least 1", tile, 1);
     if (heads() != shape.heads_q || columns.extent(0) != heads() || diagonals.extent(0) != heads())
       return Status::invalid("vertical_slash_index: must have one row per query head", heads(), shape.heads_q);
-    if (len_q != shape.len_q) return Status::invalid("vertical_slash_index: len_q is not the problem's", len_q, shape.len_q);
-    if (len_k != shape.len_k) return Status::invalid("vertical_slash_index: len_k is not the problem's", len_k, shape.len_k);
+    if (len_q != shape.len_q)
+      return Status::invalid("vertical_slash_index: len_q is not the problem's", len_q, shape.len_q);
+    if (len_k != shape.len_k)
+      return Status::invalid("vertical_slash_index: len_k is not the problem's", len_k, shape.len_k);
     for (std::int64_t head = 0; head < heads(); ++head) {
       if (counts(head, 0) < 0 || counts(head, 0) > columns.extent(1))
-        return Status::invalid("vertical_slash_index: a column count is beyond the capacity", counts(head, 0), columns.extent(1));
+        return Status::invalid("vertical_slash_index: a column count is beyond the capacity", counts(head, 0),
+                               columns.extent(1));
       if (counts(head, 1) < 0 || counts(head, 1) > diagonals.extent(1))
         return Status::invalid("vertical_slash_index: a diagonal count is beyond the capacity", counts(head, 1),
                                diagonals.extent(1));
@@ -49,9 +53,10 @@ struct VerticalSlashIndex {
 /// The keys that the query rows [block * tile, (block + 1) * tile) of a head read, as disjoint runs in ascending order:
 /// calls tiles(begin, end) for keys that come from diagonals, whole tiles of them, and column(key) for the columns that
 /// no tile of this block covers. A tile may reach past the diagonal and past len_k: the reader masks by position.
-/// This is the tile conversion of the Vertical-Slash method, O(columns + diagonals). Without diagonals there are no runs.
+/// This is the tile conversion of the Vertical-Slash method, O(columns + diagonals). No diagonals, no runs.
 template <class Tiles, class Column>
-void row_block_runs(VerticalSlashIndex const& index, std::int64_t head, std::int64_t block, Tiles&& tiles, Column&& column) {
+void row_block_runs(VerticalSlashIndex const& index, std::int64_t head, std::int64_t block, Tiles&& tiles,
+                    Column&& column) {
   std::int64_t const tile = index.tile;
   std::int64_t const block_end = (block + 1) * tile;
   std::int32_t const* const offsets = index.diagonals.slice(head);

@@ -18,7 +18,8 @@ struct AttendTokensArgs {
     if (Status s = problem.check(); !s) return s;
     if (Status s = out.check(problem); !s) return s;
     if (index.heads() != problem.heads_kv())
-      return Status::invalid("attend_tokens: the index must have one row per KV head", index.heads(), problem.heads_kv());
+      return Status::invalid("attend_tokens: the index must have one row per KV head", index.heads(),
+                             problem.heads_kv());
     for (std::int64_t head = 0; head < index.heads(); ++head)
       if (index.lens(head) != problem.kv.length(head))
         return Status::invalid("attend_tokens: the index was made for another length", index.lens(head),

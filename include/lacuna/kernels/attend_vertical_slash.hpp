@@ -22,7 +22,8 @@ struct AttendVerticalSlashArgs {
       return Status::invalid("attend_vertical_slash: the index must have one row per query head", index.heads(),
                              problem.heads_q());
     if (index.len_q != problem.len_q())
-      return Status::invalid("attend_vertical_slash: the index was made for another len_q", index.len_q, problem.len_q());
+      return Status::invalid("attend_vertical_slash: the index was made for another len_q", index.len_q,
+                             problem.len_q());
     for (std::int64_t head = 0; head < problem.heads_kv(); ++head)
       if (problem.kv.length(head) != index.len_k)
         return Status::invalid("attend_vertical_slash: the index was made for another len_k", problem.kv.length(head),

@@ -10,8 +10,8 @@ namespace lacuna {
 /// sum_x max(q_x min_x, q_x max_x). A score row is a query head, or a KV head and then the sum over its group.
 template <Storage T>
 struct BoundScoresArgs {
-  Problem<T> problem;          // len_q is 1; kv.bounds holds every scored page
-  TensorView<float, 2> scores;  // out [rows, pages]; only the full pages before a head's newest token's page are written
+  Problem<T> problem;           // len_q is 1; kv.bounds holds every scored page
+  TensorView<float, 2> scores;  // out [rows, pages]; written for the full pages before the newest token's
   Workspace scratch;            // as reserve_bound_scores takes
 
   Status check() const {

@@ -7,8 +7,9 @@
 
 namespace lacuna {
 
-/// Per channel minimum and maximum of the keys of each page, brought up to date for the last `new_tokens` tokens of each head.
-/// With all of them it rebuilds everything; the result is the same either way. A NaN key makes its page's channel NaN.
+/// Per channel minimum and maximum of the keys of each page, brought up to date for the last `new_tokens` tokens of
+/// each head. With all of them it rebuilds everything; the result is the same either way. A NaN key makes its page's
+/// channel NaN.
 template <Storage T>
 struct PageBoundsArgs {
   KvView<T> kv;

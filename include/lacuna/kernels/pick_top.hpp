@@ -9,8 +9,8 @@
 
 namespace lacuna {
 
-/// The best units of each row: the `wanted` highest scores among the first `candidates`, ties to the lower unit, NaN last
-/// (as -inf). Fewer candidates than wanted are all kept.
+/// The best units of each row: the `wanted` highest scores among the first `candidates`, ties to the lower unit, NaN
+/// last (as -inf). Fewer candidates than wanted are all kept.
 struct PickTopArgs {
   TensorView<float const, 2> scores;             // [rows, units]; the last axis is dense
   TensorView<std::int32_t const, 1> wanted;      // [rows]
@@ -22,7 +22,8 @@ struct PickTopArgs {
   Status check() const {
     std::int64_t const rows = scores.extent(0);
     if (wanted.extent(0) != rows || units.extent(0) != rows || counts.extent(0) != rows)
-      return Status::invalid("pick_top: wanted, units and counts must have one entry per row of scores", wanted.extent(0), rows);
+      return Status::invalid("pick_top: wanted, units and counts must have one entry per row of scores",
+                             wanted.extent(0), rows);
     if (candidates.data != nullptr && candidates.extent(0) != rows)
       return Status::invalid("pick_top: candidates must have one entry per row of scores", candidates.extent(0), rows);
     if (scores.extent(1) > 0 && scores.stride(1) != 1)

@@ -6,9 +6,9 @@
 
 namespace lacuna {
 
-/// What the last min(window, len_q) queries attend to: for each key the sum of their softmax weights (columns), and for each
-/// distance query - key the same (diagonals). A row is a query head, or a KV head and then the mean over its group.
-/// Two passes over the keys: log-sum-exp of each query, then the sums; never a window x len_k matrix.
+/// What the last min(window, len_q) queries attend to: for each key the sum of their softmax weights (columns), and for
+/// each distance query - key the same (diagonals). A row is a query head, or a KV head and then the mean over its
+/// group. Two passes over the keys: log-sum-exp of each query, then the sums; never a window x len_k matrix.
 template <Storage T>
 struct WindowScoresArgs {
   Problem<T> problem;
@@ -21,10 +21,11 @@ struct WindowScoresArgs {
     if (Status s = problem.check(); !s) return s;
     if (window < 1) return Status::invalid("window_scores: window must be at least 1", window, 1);
     if (columns.extent(0) != problem.heads_kv() && columns.extent(0) != problem.heads_q())
-      return Status::invalid("window_scores: columns must have one row per KV head or per query head", columns.extent(0),
-                             problem.heads_kv());
+      return Status::invalid("window_scores: columns must have one row per KV head or per query head",
+                             columns.extent(0), problem.heads_kv());
     if (columns.extent(1) != longest_head(problem.kv))
-      return Status::invalid("window_scores: columns must be as wide as len_k", columns.extent(1), longest_head(problem.kv));
+      return Status::invalid("window_scores: columns must be as wide as len_k", columns.extent(1),
+                             longest_head(problem.kv));
     if (diagonals.data != nullptr && diagonals.extents != columns.extents)
       return Status::invalid("window_scores: columns and diagonals must have the same extents", diagonals.extent(1),
                              columns.extent(1));

@@ -8,7 +8,8 @@
 
 namespace lacuna {
 
-/// Keys and values as they came, each head's tokens in one run, in the caller's memory. // [heads_kv, capacity, dim], twice
+/// Keys and values as they came, each head's tokens in one run, in the caller's memory. // [heads_kv, capacity, dim],
+/// twice
 template <Storage T>
 class ContiguousCache {
  public:

@@ -6,8 +6,8 @@
 
 namespace lacuna {
 
-/// As PagedCache, but forgets: retain() compacts each head, in ascending position, into its first pages and gives the others
-/// back to the pool. Heads may end up with different lengths; later tokens are appended at each head's own end.
+/// As PagedCache, but forgets: retain() compacts each head, in ascending position, into its first pages and gives the
+/// others back to the pool. Heads may end up with different lengths; later tokens are appended at each head's own end.
 template <Storage T>
 class EvictingCache : private PagedCache<T> {
   using Base = PagedCache<T>;

@@ -8,9 +8,9 @@
 
 namespace lacuna {
 
-/// Pages of the caller's memory, handed out and taken back one at a time in constant time. A page holds the keys and then the
-/// values of `page_tokens` tokens of one KV head. // [pages, 2, page_tokens, dim]
-/// Several caches may share a pool; calls from several threads at once are not allowed.
+/// Pages of the caller's memory, handed out and taken back one at a time in constant time. A page holds the keys and
+/// then the values of `page_tokens` tokens of one KV head. // [pages, 2, page_tokens, dim] Several caches may share a
+/// pool; calls from several threads at once are not allowed.
 template <Storage T>
 class PagePool {
  public:
@@ -41,7 +41,8 @@ class PagePool {
 
   /// `page` came from acquire() and is no longer read.
   void release(std::int32_t page) {
-    std::memcpy(data_ + page * stride_page(), &returned_, sizeof returned_);  // a free page's first bytes name the next one
+    std::memcpy(data_ + page * stride_page(), &returned_,
+                sizeof returned_);  // a free page's first bytes name the next one
     returned_ = page;
     ++free_;
   }
@@ -49,7 +50,9 @@ class PagePool {
  private:
   static constexpr std::int32_t kNone = -1;
   // Keys and values of one 1-channel token of a 2-byte type are the 4 bytes that a free page needs.
-  static constexpr std::int64_t page_elements(std::int64_t page_tokens, std::int64_t dim) { return 2 * page_tokens * dim; }
+  static constexpr std::int64_t page_elements(std::int64_t page_tokens, std::int64_t dim) {
+    return 2 * page_tokens * dim;
+  }
 
   T* data_;
   std::int64_t pages_, page_tokens_, dim_;

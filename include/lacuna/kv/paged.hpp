@@ -10,9 +10,9 @@
 
 namespace lacuna {
 
-/// Pages behind a table, per KV head; keeps everything. With bounds_page_tokens > 0 it also keeps the channel minimum and maximum
-/// of the keys of each run of that many tokens, which need not be the pool's page size. clear() gives the pages back; a cache
-/// that is merely destroyed does not touch the pool, which may be gone.
+/// Pages behind a table, per KV head; keeps everything. With bounds_page_tokens > 0 it also keeps the channel minimum
+/// and maximum of the keys of each run of that many tokens, which need not be the pool's page size. clear() gives the
+/// pages back; a cache that is merely destroyed does not touch the pool, which may be gone.
 template <Storage T>
 class PagedCache {
  public:
@@ -26,10 +26,7 @@ class PagedCache {
   /// `memory` holds bytes(...), aligned to Workspace::kAlignment; it and the pool outlive the cache.
   PagedCache(PagePool<T>& pool, void* memory, std::int64_t capacity_tokens, std::int64_t heads_kv,
              std::int64_t bounds_page_tokens = 0)
-      : pool_(&pool),
-        capacity_tokens_(capacity_tokens),
-        heads_kv_(heads_kv),
-        bounds_page_tokens_(bounds_page_tokens) {
+      : pool_(&pool), capacity_tokens_(capacity_tokens), heads_kv_(heads_kv), bounds_page_tokens_(bounds_page_tokens) {
     Workspace space(memory, bytes(pool, capacity_tokens, heads_kv, bounds_page_tokens));
     tables_ = Tables(space, pool, capacity_tokens, heads_kv, bounds_page_tokens);
     for (std::int64_t head = 0; head < heads_kv; ++head) tables_.lens(head) = 0;
@@ -44,7 +41,8 @@ class PagedCache {
     std::int64_t wanted = 0;
     for (std::int64_t head = 0; head < heads_kv_; ++head) {
       if (length(head) + tokens > capacity_tokens_)
-        return {Errc::out_of_pages, "paged_cache: no room for that many tokens", length(head) + tokens, capacity_tokens_};
+        return {Errc::out_of_pages, "paged_cache: no room for that many tokens", length(head) + tokens,
+                capacity_tokens_};
       wanted += pages_of(length(head) + tokens) - pages_of(length(head));
     }
     if (wanted > pool_->free_pages())
@@ -97,7 +95,8 @@ class PagedCache {
  protected:
   /// Forgets the tokens of a head from `tokens` on, and gives back the pages that are no longer touched.
   void shrink(std::int64_t head, std::int64_t tokens) {
-    for (std::int64_t page = pages_of(length(head)); page-- > pages_of(tokens);) pool_->release(tables_.pages(head, page));
+    for (std::int64_t page = pages_of(length(head)); page-- > pages_of(tokens);)
+      pool_->release(tables_.pages(head, page));
     tables_.lens(head) = static_cast<std::int32_t>(tokens);
   }
 
@@ -117,14 +116,17 @@ class PagedCache {
       pages = memory.take<std::int32_t, 2>({heads_kv, (capacity_tokens + pool.page_tokens() - 1) / pool.page_tokens()});
       lens = memory.take<std::int32_t, 1>({heads_kv});
       if (bounds_page_tokens > 0)
-        bounds = memory.take<T, 4>({heads_kv, (capacity_tokens + bounds_page_tokens - 1) / bounds_page_tokens, 2, pool.dim()});
+        bounds = memory.take<T, 4>(
+            {heads_kv, (capacity_tokens + bounds_page_tokens - 1) / bounds_page_tokens, 2, pool.dim()});
     }
     TensorView<std::int32_t, 2> pages;  // [heads_kv, pages], physical pages
     TensorView<std::int32_t, 1> lens;   // [heads_kv]
     TensorView<T, 4> bounds;            // [heads_kv, pages, 2, dim]
   };
 
-  std::int64_t pages_of(std::int64_t tokens) const { return (tokens + pool_->page_tokens() - 1) / pool_->page_tokens(); }
+  std::int64_t pages_of(std::int64_t tokens) const {
+    return (tokens + pool_->page_tokens() - 1) / pool_->page_tokens();
+  }
 
   PagePool<T>* pool_;
   std::int64_t capacity_tokens_, heads_kv_, bounds_page_tokens_;

@@ -8,9 +8,9 @@
 
 namespace lacuna {
 
-// attend(exec, problem, index, workspace, out): exact attention over what an index keeps. The index was made for this problem's
-// lengths; its own check() proves ids in range, which attend takes for granted. reserve_attend takes from memory what attend
-// will take for any problem up to `shape`.
+// attend(exec, problem, index, workspace, out): exact attention over what an index keeps. The index was made for this
+// problem's lengths; its own check() proves ids in range, which attend takes for granted. reserve_attend takes from
+// memory what attend will take for any problem up to `shape`.
 
 inline void reserve_attend(Cpu exec, Shape const& shape, DenseIndex const&, Workspace& memory) {
   reserve_attend_dense(exec, shape, memory);
@@ -35,11 +35,13 @@ Status attend(Cpu exec, Problem<T> const& problem, VerticalSlashIndex const& ind
   return attend_vertical_slash<T>(exec, {problem, index, out, workspace});
 }
 template <Storage T>
-Status attend(Cpu exec, Problem<T> const& problem, PageIndex const& index, Workspace workspace, AttentionOut<T> const& out) {
+Status attend(Cpu exec, Problem<T> const& problem, PageIndex const& index, Workspace workspace,
+              AttentionOut<T> const& out) {
   return attend_pages<T>(exec, {problem, index, out, workspace});
 }
 template <Storage T>
-Status attend(Cpu exec, Problem<T> const& problem, TokenIndex const& index, Workspace workspace, AttentionOut<T> const& out) {
+Status attend(Cpu exec, Problem<T> const& problem, TokenIndex const& index, Workspace workspace,
+              AttentionOut<T> const& out) {
   return attend_tokens<T>(exec, {problem, index, out, workspace});
 }
 

@@ -13,15 +13,16 @@
 
 namespace lacuna {
 
-/// A method of sparse attention, from four answers: what is the smallest thing we keep or drop, how promising is each one, how many
-/// may stay, what happens to the rest. Types say what, the members say how much. KvStore is a class template over the storage
-/// type, and names the cache that the method is meant for: Store<T>.
+/// A method of sparse attention, from four answers: what is the smallest thing we keep or drop, how promising is each
+/// one, how many may stay, what happens to the rest. Types say what, the members say how much. KvStore is a class
+/// template over the storage type, and names the cache that the method is meant for: Store<T>.
 ///
 ///     plan -> make_index -> (select -> attend, or run) per call
 template <class UnitType, class SelectorType, class BudgetType, template <class> class KvStore>
 struct Method {
-  static_assert(Unit<UnitType>, "Method: the Unit needs what concept Unit lists in units/unit.hpp: a nested Index, "
-                                "count(tokens) and pick(exec, problem, scores, counts, memory, index)");
+  static_assert(Unit<UnitType>,
+                "Method: the Unit needs what concept Unit lists in units/unit.hpp: a nested Index, "
+                "count(tokens) and pick(exec, problem, scores, counts, memory, index)");
   static_assert(SelectorFor<SelectorType, UnitType>,
                 "Method: the Selector needs Status score(exec, unit, problem, memory, scores) const for this Unit");
   static_assert(BudgetFor<BudgetType, UnitType>,
@@ -49,7 +50,8 @@ struct Method {
     reserve_selecting(exec, shape, selecting);
     reserve_attend(exec, shape, index, attending);
     if constexpr (moment == Moment::prompt_end) reserve_attend(exec, shape, DenseIndex{}, prompt);
-    return Plan{index_memory.used_bytes(), std::max({selecting.used_bytes(), attending.used_bytes(), prompt.used_bytes()})};
+    return Plan{index_memory.used_bytes(),
+                std::max({selecting.used_bytes(), attending.used_bytes(), prompt.used_bytes()})};
   }
 
   /// An index that lives in the caller's memory, plan().index_bytes of it. Undefined until select() has written it.
@@ -78,8 +80,8 @@ struct Method {
     return unit.pick(exec, problem, scores, counts, workspace, index);
   }
 
-  /// select, then attend. At the prompt's end the choice is about the future: the prompt itself attends densely, and the index
-  /// is for KvStore::retain.
+  /// select, then attend. At the prompt's end the choice is about the future: the prompt itself attends densely, and
+  /// the index is for KvStore::retain.
   template <Storage T>
   Status run(Cpu exec, Problem<T> const& problem, Workspace workspace, Index& index, AttentionOut<T> const& out) const {
     if (Status s = out.check(problem); !s) return s;

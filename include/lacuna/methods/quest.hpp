@@ -8,7 +8,8 @@
 
 namespace lacuna {
 
-/// Keep everything, read the best pages at every step (Quest, arXiv 2406.10774). The cache keeps bounds of pages of this size.
+/// Keep everything, read the best pages at every step (Quest, arXiv 2406.10774). The cache keeps bounds of pages of
+/// this size.
 template <int PageTokens, class Budget = FixedBudget>
 using QuestOf = Method<Page<PageTokens>, MinMaxBound, Budget, PagedCache>;
 

@@ -9,8 +9,8 @@
 
 namespace lacuna {
 
-/// Fixed columns and diagonals per query head (the Vertical-Slash pattern of MInference, arXiv 2407.02490, with one budget for all
-/// heads). A smaller tile serves shorter contexts.
+/// Fixed columns and diagonals per query head (the Vertical-Slash pattern of MInference, arXiv 2407.02490, with one
+/// budget for all heads). A smaller tile serves shorter contexts.
 template <int Tile, class Budget = FixedPair>
 using VerticalSlashOf = Method<VerticalSlashUnit<Tile>, Anchored<WindowAttention>, Budget, ContiguousCache>;
 

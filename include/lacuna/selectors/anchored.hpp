@@ -4,8 +4,8 @@
 
 namespace lacuna {
 
-/// Wraps a selector: the units of the first and of the last tokens always win, within the budget. What that means is the
-/// unit's to say: the first columns and the nearest diagonals, or the first and last tokens.
+/// Wraps a selector: the units of the first and of the last tokens always win, within the budget. What that means is
+/// the unit's to say: the first columns and the nearest diagonals, or the first and last tokens.
 template <class S, std::int64_t DefaultRecentTokens = 64>
 struct Anchored {
   S inner{};
@@ -17,7 +17,8 @@ struct Anchored {
     if (sink_tokens < 0) return Status::invalid("anchored: sink_tokens must not be negative", sink_tokens, 0);
     if (recent_tokens < 0) return Status::invalid("anchored: recent_tokens must not be negative", recent_tokens, 0);
     if (U::anchors_must_fit && kept <= sink_tokens + recent_tokens)
-      return Status::invalid("anchored: the budget must exceed sink_tokens + recent_tokens", kept, sink_tokens + recent_tokens);
+      return Status::invalid("anchored: the budget must exceed sink_tokens + recent_tokens", kept,
+                             sink_tokens + recent_tokens);
     return inner.check(unit, shape, kept);
   }
 

@@ -16,10 +16,11 @@ namespace lacuna {
 /// - check(unit, shape, kept): are the parameters sound for this shape, when `kept` units may stay?
 /// - heads(unit, shape): choices per call: heads_q, or heads_kv when a group shares its choice.
 /// - can_judge(unit, shape): false where there is too little to go by; then everything is kept.
-/// - score(exec, unit, problem, memory, scores): a number for every candidate. reserve takes from memory what score will take.
+/// - score(exec, unit, problem, memory, scores): a number for every candidate. reserve takes from memory what score
+/// will take.
 template <class S, class U>
-concept SelectorFor = requires(S const selector, U const unit, Shape shape, Problem<float> const& problem, Workspace& memory,
-                               std::int64_t kept, Scores out) {
+concept SelectorFor = requires(S const selector, U const unit, Shape shape, Problem<float> const& problem,
+                               Workspace& memory, std::int64_t kept, Scores out) {
   { selector.check(unit, shape, kept) } -> std::same_as<Status>;
   { selector.heads(unit, shape) } -> std::same_as<std::int64_t>;
   { selector.can_judge(unit, shape) } -> std::same_as<bool>;

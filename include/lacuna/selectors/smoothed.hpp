@@ -6,8 +6,8 @@
 
 namespace lacuna {
 
-/// Wraps a selector: each score becomes the mean of the `width` scores around it. Zeros are read beyond either end and the
-/// divisor stays `width`, so both ends are damped, as in SnapKV.
+/// Wraps a selector: each score becomes the mean of the `width` scores around it. Zeros are read beyond either end and
+/// the divisor stays `width`, so both ends are damped, as in SnapKV.
 template <class S>
 struct Smoothed {
   S inner{};
@@ -50,7 +50,8 @@ struct Smoothed {
       // Not a running sum: that would carry a NaN, and rounding errors, to every unit behind it.
       for (std::int64_t i = 0; i < units; ++i) {
         float sum = 0.0F;
-        for (std::int64_t j = std::max<std::int64_t>(i - reach, 0); j <= std::min(i + reach, units - 1); ++j) sum += rough[j];
+        for (std::int64_t j = std::max<std::int64_t>(i - reach, 0); j <= std::min(i + reach, units - 1); ++j)
+          sum += rough[j];
         smooth[i] = sum / static_cast<float>(width);
       }
     });

@@ -7,9 +7,9 @@
 
 namespace lacuna {
 
-/// True attention of the last queries. Columns and diagonals: summed per query head, as in MInference (arXiv 2407.02490).
-/// Tokens: the mean over the group, summed over the window, as in SnapKV (arXiv 2404.14469). A prompt shorter than the window
-/// is its own window.
+/// True attention of the last queries. Columns and diagonals: summed per query head, as in MInference (arXiv
+/// 2407.02490). Tokens: the mean over the group, summed over the window, as in SnapKV (arXiv 2404.14469). A prompt
+/// shorter than the window is its own window.
 struct WindowAttention {
   std::int64_t window = 256;  // queries
 
@@ -38,7 +38,8 @@ struct WindowAttention {
   }
 
   template <int Tile, Storage T>
-  Status score(Cpu exec, VerticalSlashUnit<Tile> const&, Problem<T> const& problem, Workspace memory, Scores scores) const {
+  Status score(Cpu exec, VerticalSlashUnit<Tile> const&, Problem<T> const& problem, Workspace memory,
+               Scores scores) const {
     return window_scores<T>(exec, {problem, window, row_of_heads(scores, 0), row_of_heads(scores, 1), memory});
   }
 

@@ -10,8 +10,8 @@
 
 namespace lacuna {
 
-/// A run of cached tokens. Candidates are the full pages before the current one; the current page, which holds the newest
-/// token, is always kept, on top of the budget.
+/// A run of cached tokens. Candidates are the full pages before the current one; the current page, which holds the
+/// newest token, is always kept, on top of the budget.
 template <int Tokens = 16>
 struct Page {
   static_assert(Tokens >= 1, "Page: a page must hold at least one token");
@@ -24,7 +24,8 @@ struct Page {
   std::int64_t tokens(std::int64_t units) const { return units * Tokens; }
   std::int64_t candidates(std::int64_t len) const { return len == 0 ? 0 : (len - 1) / Tokens; }
 
-  Index make_index(Shape const& shape, std::int64_t heads, std::array<std::int64_t, 1> const& most, Workspace& memory) const {
+  Index make_index(Shape const& shape, std::int64_t heads, std::array<std::int64_t, 1> const& most,
+                   Workspace& memory) const {
     std::int64_t const capacity = std::min(most[0], candidates(shape.len_k)) + 1;
     return {memory.take<std::int32_t, 2>({heads, capacity}), memory.take<std::int32_t, 1>({heads}),
             memory.take<std::int32_t, 1>({heads}), Tokens};
@@ -50,17 +51,21 @@ struct Page {
   template <Storage T>
   Status pick(Cpu exec, Problem<T> const& problem, Scores scores, Counts counts, Workspace memory, Index& index) const {
     if (Status s = set_lens(problem, index); !s) return s;
-    std::int64_t const rows_ = index.rows();
-    auto const full_pages = memory.take<std::int32_t, 1>({rows_});
+    std::int64_t const choices = index.rows();
+    auto const full_pages = memory.take<std::int32_t, 1>({choices});
     if (Status s = memory.check("page: the workspace is smaller than planned"); !s) return s;
-    for (std::int64_t row = 0; row < rows_; ++row)
+    for (std::int64_t row = 0; row < choices; ++row)
       full_pages(row) = static_cast<std::int32_t>(candidates(index.lens(row)));
     TensorView<std::int32_t, 2> before_current = index.pages;  // the last place is the current page's
     before_current.extents[1] -= 1;
-    Status const s = pick_top(exec, {row_of_heads(scores, 0), {counts.data, {counts.extent(0)}, {counts.stride(0)}}, full_pages,
-                                     before_current, index.counts, memory});
+    Status const s = pick_top(exec, {row_of_heads(scores, 0),
+                                     {counts.data, {counts.extent(0)}, {counts.stride(0)}},
+                                     full_pages,
+                                     before_current,
+                                     index.counts,
+                                     memory});
     if (!s) return s;
-    for (std::int64_t row = 0; row < rows_; ++row)
+    for (std::int64_t row = 0; row < choices; ++row)
       if (index.lens(row) > 0) index.pages(row, index.counts(row)++) = full_pages(row);
     return {};
   }
@@ -85,7 +90,8 @@ struct Page {
     if (index.page_tokens != Tokens)
       return Status::invalid("page: the index has another page size", index.page_tokens, Tokens);
     if (heads != problem.heads_kv() && heads != problem.heads_q())
-      return Status::invalid("page: the index must have one row per KV head or per query head", heads, problem.heads_kv());
+      return Status::invalid("page: the index must have one row per KV head or per query head", heads,
+                             problem.heads_kv());
     for (std::int64_t row = 0; row < heads; ++row)
       index.lens(row) = static_cast<std::int32_t>(problem.kv.length(row * problem.heads_kv() / heads));
     return {};

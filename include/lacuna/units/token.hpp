@@ -21,9 +21,10 @@ struct Token {
   std::int64_t tokens(std::int64_t units) const { return units; }
   std::int64_t candidates(std::int64_t len) const { return len; }
 
-  Index make_index(Shape const& shape, std::int64_t heads, std::array<std::int64_t, 1> const& most, Workspace& memory) const {
-    return {memory.take<std::int32_t, 2>({heads, std::min(most[0], shape.len_k)}), memory.take<std::int32_t, 1>({heads}),
-            memory.take<std::int32_t, 1>({heads})};
+  Index make_index(Shape const& shape, std::int64_t heads, std::array<std::int64_t, 1> const& most,
+                   Workspace& memory) const {
+    return {memory.take<std::int32_t, 2>({heads, std::min(most[0], shape.len_k)}),
+            memory.take<std::int32_t, 1>({heads}), memory.take<std::int32_t, 1>({heads})};
   }
 
   template <Storage T>
@@ -37,13 +38,19 @@ struct Token {
     }
   }
 
-  void reserve_pick(Cpu exec, Shape const& shape, Workspace& memory) const { reserve_pick_top(exec, shape.len_k, memory); }
+  void reserve_pick(Cpu exec, Shape const& shape, Workspace& memory) const {
+    reserve_pick_top(exec, shape.len_k, memory);
+  }
 
   template <Storage T>
   Status pick(Cpu exec, Problem<T> const& problem, Scores scores, Counts counts, Workspace memory, Index& index) const {
     if (Status s = set_lens(problem, index); !s) return s;
-    return pick_top(exec, {row_of_heads(scores, 0), {counts.data, {counts.extent(0)}, {counts.stride(0)}}, index.lens,
-                           index.tokens, index.counts, memory});
+    return pick_top(exec, {row_of_heads(scores, 0),
+                           {counts.data, {counts.extent(0)}, {counts.stride(0)}},
+                           index.lens,
+                           index.tokens,
+                           index.counts,
+                           memory});
   }
 
   template <Storage T>

@@ -26,12 +26,14 @@ enum class Moment : std::uint8_t {
 /// - candidates(len): units to choose among when a head holds `len` tokens.
 /// - make_index(shape, heads, most, memory): room for at most `most[row]` units per choice, in the caller's memory.
 /// - anchor(problem, sink, recent, scores): +inf to the units of the first and the last tokens.
-/// - pick(exec, problem, scores, counts, memory, index): the best counts(head, row) of each row, ties to the lower id, NaN last,
+/// - pick(exec, problem, scores, counts, memory, index): the best counts(head, row) of each row, ties to the lower id,
+/// NaN last,
 ///   ids ascending. reserve_pick takes from memory what pick will take.
 /// - keep_all(problem, index): the choice that leaves nothing out.
 template <class U>
 concept Unit = requires(U const unit, std::int64_t tokens, Shape shape, Problem<float> const& problem, Scores scores,
-                        Counts counts, std::array<std::int64_t, U::rows> const& most, Workspace& memory, typename U::Index& index) {
+                        Counts counts, std::array<std::int64_t, U::rows> const& most, Workspace& memory,
+                        typename U::Index& index) {
   { U::moment } -> std::convertible_to<Moment>;
   { unit.count(tokens) } -> std::same_as<std::int64_t>;
   { unit.tokens(tokens) } -> std::same_as<std::int64_t>;

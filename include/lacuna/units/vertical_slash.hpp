@@ -24,10 +24,15 @@ struct VerticalSlashUnit {
   std::int64_t candidates(std::int64_t len) const { return len; }
 
   /// Short prompts and budgets that cover the prompt keep every column, so there must be room for that many.
-  Index make_index(Shape const& shape, std::int64_t heads, std::array<std::int64_t, 2> const& most, Workspace& memory) const {
+  Index make_index(Shape const& shape, std::int64_t heads, std::array<std::int64_t, 2> const& most,
+                   Workspace& memory) const {
     std::int64_t const columns = std::min(std::max({most[0], most[1], std::int64_t{Tile}}), shape.len_k);
-    return {memory.take<std::int32_t, 2>({heads, columns}), memory.take<std::int32_t, 2>({heads, std::min(most[1], shape.len_k)}),
-            memory.take<std::int32_t, 2>({heads, 2}), shape.len_q, shape.len_k, Tile};
+    return {memory.take<std::int32_t, 2>({heads, columns}),
+            memory.take<std::int32_t, 2>({heads, std::min(most[1], shape.len_k)}),
+            memory.take<std::int32_t, 2>({heads, 2}),
+            shape.len_q,
+            shape.len_k,
+            Tile};
   }
 
   template <Storage T>
@@ -39,16 +44,20 @@ struct VerticalSlashUnit {
     }
   }
 
-  void reserve_pick(Cpu exec, Shape const& shape, Workspace& memory) const { reserve_pick_top(exec, shape.len_k, memory); }
+  void reserve_pick(Cpu exec, Shape const& shape, Workspace& memory) const {
+    reserve_pick_top(exec, shape.len_k, memory);
+  }
 
   /// A prompt shorter than a tile, or a budget that covers it, is left dense.
   template <Storage T>
   Status pick(Cpu exec, Problem<T> const& problem, Scores scores, Counts counts, Workspace memory, Index& index) const {
     if (Status s = set_lens(problem, index); !s) return s;
     for (std::int64_t row : {0, 1}) {
-      TensorView<std::int32_t, 1> const wanted{counts.data + row * counts.stride(1), {counts.extent(0)}, {counts.stride(0)}};
+      TensorView<std::int32_t, 1> const wanted{
+          counts.data + row * counts.stride(1), {counts.extent(0)}, {counts.stride(0)}};
       TensorView<std::int32_t, 1> const kept{index.counts.data + row, {index.heads()}, {index.counts.stride(0)}};
-      Status const s = pick_top(exec, {row_of_heads(scores, row), wanted, {}, row == 0 ? index.columns : index.diagonals, kept, memory});
+      Status const s = pick_top(
+          exec, {row_of_heads(scores, row), wanted, {}, row == 0 ? index.columns : index.diagonals, kept, memory});
       if (!s) return s;
     }
     for (std::int64_t head = 0; head < index.heads(); ++head)
@@ -80,13 +89,15 @@ struct VerticalSlashUnit {
   template <Storage T>
   Status set_lens(Problem<T> const& problem, Index& index) const {
     if (index.heads() != problem.heads_q())
-      return Status::invalid("vertical_slash: the index must have one row per query head", index.heads(), problem.heads_q());
+      return Status::invalid("vertical_slash: the index must have one row per query head", index.heads(),
+                             problem.heads_q());
     if (index.tile != Tile) return Status::invalid("vertical_slash: the index has another tile", index.tile, Tile);
     index.len_q = problem.len_q();
     index.len_k = longest_head(problem.kv);
     for (std::int64_t head = 0; head < problem.heads_kv(); ++head)
       if (problem.kv.length(head) != index.len_k)
-        return Status::invalid("vertical_slash: every KV head must hold the same tokens", problem.kv.length(head), index.len_k);
+        return Status::invalid("vertical_slash: every KV head must hold the same tokens", problem.kv.length(head),
+                               index.len_k);
     return {};
   }
 };

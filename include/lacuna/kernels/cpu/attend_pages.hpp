@@ -24,7 +24,8 @@ Status attend_pages(Cpu exec, AttendPagesArgs<T> const& args) {
                               std::int32_t const* const pages = index.pages.slice(row);
                               for (std::int64_t i = 0; i < index.counts(row); ++i) {
                                 std::int64_t const begin = pages[i] * index.page_tokens;
-                                block.add_run(begin, std::min<std::int64_t>(begin + index.page_tokens, index.lens(row)));
+                                block.add_run(begin,
+                                              std::min<std::int64_t>(begin + index.page_tokens, index.lens(row)));
                               }
                             });
 }

@@ -16,13 +16,14 @@ Status attend_vertical_slash(Cpu exec, AttendVerticalSlashArgs<T> const& args) {
   if (Status s = args.check(); !s) return s;
   VerticalSlashIndex const& index = args.index;
   std::int64_t const work = index.heads() * index.len_q * index.len_k * args.problem.dim() / 8;
-  return cpu::attend_blocks(exec, args.problem, args.out, args.scratch, {1, index.tile}, work,
-                            [&](std::int64_t head, std::int64_t m, cpu::FlashBlock<T>& block) {
-                              row_block_runs(
-                                  index, head, m,
-                                  [&](std::int64_t begin, std::int64_t end) { block.add_run(begin, std::min(end, index.len_k)); },
-                                  [&](std::int64_t key) { block.add_run(key, key + 1); });
-                            });
+  return cpu::attend_blocks(
+      exec, args.problem, args.out, args.scratch, {1, index.tile}, work,
+      [&](std::int64_t head, std::int64_t m, cpu::FlashBlock<T>& block) {
+        row_block_runs(
+            index, head, m,
+            [&](std::int64_t begin, std::int64_t end) { block.add_run(begin, std::min(end, index.len_k)); },
+            [&](std::int64_t key) { block.add_run(key, key + 1); });
+      });
 }
 
 }  // namespace lacuna

@@ -17,9 +17,9 @@ inline constexpr float kInfinity = std::numeric_limits<float>::infinity();
 inline constexpr float kLog2E = 1.4426950408889634F;
 inline constexpr double kLn2 = 0.69314718055994531;
 
-/// Query rows that attend together to one KV head, with a running softmax: exact attention over whatever runs of keys are
-/// added, in ascending order, 64 keys at a time. Every sparse pattern is a list of runs, so this is the only attention loop.
-/// A row reads the keys at or below its position; those are always the first so many of a panel.
+/// Query rows that attend together to one KV head, with a running softmax: exact attention over whatever runs of keys
+/// are added, in ascending order, 64 keys at a time. Every sparse pattern is a list of runs, so this is the only
+/// attention loop. A row reads the keys at or below its position; those are always the first so many of a panel.
 template <Storage T>
 class FlashBlock {
  public:
@@ -29,7 +29,12 @@ class FlashBlock {
   }
 
   FlashBlock(float* memory, std::int64_t rows, KvView<T> const& kv, std::int64_t head_kv, float scale)
-      : kv_(kv), head_kv_(head_kv), rows_(rows), dim_(kv.dim), row_floats_(padded(kv.dim)), scale_log2_(scale * kLog2E) {
+      : kv_(kv),
+        head_kv_(head_kv),
+        rows_(rows),
+        dim_(kv.dim),
+        row_floats_(padded(kv.dim)),
+        scale_log2_(scale * kLog2E) {
     auto const take = [&](std::int64_t floats) { return memory += floats, memory - floats; };
     q_ = take(rows * row_floats_);
     sums_ = take(rows * row_floats_);
@@ -68,7 +73,7 @@ class FlashBlock {
     if (count_ > 0) attend_panel();
   }
 
-  /// Row r's answer, rounded once to T, and its natural log-sum-exp unless lse is null. 0 and -inf for a row without keys.
+  /// Row r's answer, rounded once to T, and unless lse is null its log-sum-exp. 0 and -inf for a row without keys.
   void write_row(std::int64_t r, T* out, float* lse) const {
     float const mass = simd::sum(simd::load(mass_ + r * simd::kLanes));
     float const inverse = mass == 0.0F ? 0.0F : 1.0F / mass;
@@ -115,8 +120,9 @@ class FlashBlock {
           soften<rows>(r, seen);
           add_values<rows>(seen, least, sums, dim_, [&](std::int64_t k) { return value_rows_[k]; });
         } else {
-          multiply<rows, false>(dim_, queries, row_floats_, [&](std::int64_t x) { return key_panel_ + x * kPanelKeys; },
-                                std::min(padded(most), kPanelKeys), strip_, kPanelKeys);
+          multiply<rows, false>(
+              dim_, queries, row_floats_, [&](std::int64_t x) { return key_panel_ + x * kPanelKeys; },
+              std::min(padded(most), kPanelKeys), strip_, kPanelKeys);
           soften<rows>(r, seen);
           add_values<rows>(seen, least, sums, row_floats_,
                            [&](std::int64_t k) { return value_panel_ + k * row_floats_; });
@@ -125,7 +131,7 @@ class FlashBlock {
     count_ = 0;
   }
 
-  /// The strip's logits become weights relative to each row's running maximum; what was summed before is rescaled to it.
+  /// The strip's logits become weights relative to each row's running maximum, and so does what was summed before.
   template <int Rows>
   void soften(std::int64_t r, std::int64_t const (&seen)[Rows]) {
     using simd::Vec;
@@ -148,7 +154,8 @@ class FlashBlock {
         running = raised;
         mass = mass * shrink;
         float* const sums = sums_ + (r + i) * row_floats_;
-        for (std::int64_t x = 0; x < row_floats_; x += simd::kLanes) simd::store(sums + x, simd::load(sums + x) * shrink);
+        for (std::int64_t x = 0; x < row_floats_; x += simd::kLanes)
+          simd::store(sums + x, simd::load(sums + x) * shrink);
       }
       for (std::int64_t j = 0; j < whole; j += simd::kLanes) {
         Vec const weight = simd::exp2(simd::load(logits + j) - base);
@@ -161,12 +168,14 @@ class FlashBlock {
 
   /// Beyond the keys that all rows of the strip see, row by row: a weight of 0 would still let a NaN through.
   template <int Rows, class B>
-  void add_values(std::int64_t const (&seen)[Rows], std::int64_t least, float* sums, std::int64_t columns, B const& values) {
+  void add_values(std::int64_t const (&seen)[Rows], std::int64_t least, float* sums, std::int64_t columns,
+                  B const& values) {
     multiply<Rows, true>(least, strip_, kPanelKeys, values, columns, sums, row_floats_);
     for (std::int64_t i = 0; i < Rows; ++i)
       if (seen[i] > least)
-        multiply<1, true>(seen[i] - least, strip_ + i * kPanelKeys + least, kPanelKeys,
-                          [&](std::int64_t k) { return values(least + k); }, columns, sums + i * row_floats_, row_floats_);
+        multiply<1, true>(
+            seen[i] - least, strip_ + i * kPanelKeys + least, kPanelKeys,
+            [&](std::int64_t k) { return values(least + k); }, columns, sums + i * row_floats_, row_floats_);
   }
 
   KvView<T> const& kv_;
@@ -193,11 +202,11 @@ inline float* reserve_blocks(Cpu exec, Shape const& shape, BlockShape block, Wor
   return memory.take<float>(exec.workers * FlashBlock<float>::memory_floats(rows, shape.dim));
 }
 
-/// Attention where runs(head_q, m, block) adds the runs of keys that block m of query head head_q (and its block.heads - 1
-/// neighbours) reads, ascending, by block.add_run(begin, end). `multiply_adds` estimates the work.
+/// Attention where runs(head_q, m, block) adds the runs of keys that block m of query head head_q (and its block.heads
+/// - 1 neighbours) reads, ascending, by block.add_run(begin, end). `multiply_adds` estimates the work.
 template <Storage T, class Runs>
-Status attend_blocks(Cpu exec, Problem<T> const& problem, AttentionOut<T> const& out, Workspace memory, BlockShape shape,
-                     std::int64_t multiply_adds, Runs const& runs) {
+Status attend_blocks(Cpu exec, Problem<T> const& problem, AttentionOut<T> const& out, Workspace memory,
+                     BlockShape shape, std::int64_t multiply_adds, Runs const& runs) {
   if (problem.len_q() == 0) return {};
   float* const scratch = reserve_blocks(exec, shape_of(problem), shape, memory);
   if (Status s = memory.check("attend: the workspace is smaller than planned"); !s) return s;

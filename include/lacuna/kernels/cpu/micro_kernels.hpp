@@ -32,8 +32,8 @@ LACUNA_INLINE void with_rows(std::int64_t rows, F&& f) {
 namespace detail {
 
 template <int Rows, int Vecs, bool Add, class B>
-LACUNA_INLINE void multiply_columns(std::int64_t depth, float const* a, std::int64_t lda, B const& b, std::int64_t column,
-                                    float* c, std::int64_t ldc, std::int64_t valid) {
+LACUNA_INLINE void multiply_columns(std::int64_t depth, float const* a, std::int64_t lda, B const& b,
+                                    std::int64_t column, float* c, std::int64_t ldc, std::int64_t valid) {
   using simd::unroll, simd::Vec;
   Vec sums[Rows][Vecs];
   unroll<Rows>([&](auto r) __attribute__((always_inline)) {
@@ -61,8 +61,8 @@ LACUNA_INLINE void multiply_columns(std::int64_t depth, float const* a, std::int
 
 }  // namespace detail
 
-/// c[r][x] = (Add ? c[r][x] : 0) + sum over k < depth of a[r][k] * b(k)[x], for r < Rows and x < columns. b(k) gives row k of the
-/// right side. c is padded to whole vectors; b need not be.
+/// c[r][x] = (Add ? c[r][x] : 0) + sum over k < depth of a[r][k] * b(k)[x], for r < Rows and x < columns. b(k) gives
+/// row k of the right side. c is padded to whole vectors; b need not be.
 template <int Rows, bool Add, class B>
 inline void multiply(std::int64_t depth, float const* a, std::int64_t lda, B const& b, std::int64_t columns, float* c,
                      std::int64_t ldc) {
@@ -87,7 +87,8 @@ void pack_keys(T const* const* rows, std::int64_t count, std::int64_t dim, float
         if (whole)
           block[i] = simd::load(rows[j + i] + x);
         else
-          block[i] = j + i < count ? simd::load_first(rows[j + i] + x, std::min<std::int64_t>(simd::kLanes, dim - x)) : Vec{};
+          block[i] =
+              j + i < count ? simd::load_first(rows[j + i] + x, std::min<std::int64_t>(simd::kLanes, dim - x)) : Vec{};
       });
       simd::transpose(block);
       unroll<simd::kLanes>([&](auto i) __attribute__((always_inline)) {

@@ -12,7 +12,8 @@ Status page_bounds(Cpu exec, PageBoundsArgs<T> const& args) {
   if (Status s = args.check(); !s) return s;
   KvView<T> const& kv = args.kv;
   exec.for_work(kv.heads_kv * args.new_tokens * kv.dim).each(kv.heads_kv, [&](std::int64_t head, int) {
-    for (std::int64_t token = std::max<std::int64_t>(kv.length(head) - args.new_tokens, 0); token < kv.length(head); ++token) {
+    for (std::int64_t token = std::max<std::int64_t>(kv.length(head) - args.new_tokens, 0); token < kv.length(head);
+         ++token) {
       T const* const key = kv.k + kv.offset(head, token);
       T* const low = &args.bounds(head, token / args.page_tokens, 0, 0);
       T* const high = &args.bounds(head, token / args.page_tokens, 1, 0);

@@ -11,8 +11,8 @@
 
 namespace lacuna::simd {
 
-// Vector extensions of GCC and Clang: no intrinsics, no flags, and the width is what the compiler may use. Wider vectors than
-// the target has would compile too, but then live in memory.
+// Vector extensions of GCC and Clang: no intrinsics, no flags, and the width is what the compiler may use. Wider
+// vectors than the target has would compile too, but then live in memory.
 #if defined(__AVX512F__)
 inline constexpr int kLanes = 16;
 inline constexpr int kAccumulators = 4;  // vectors per row of a micro-kernel; with 6 rows 24 of the 32 registers
@@ -25,17 +25,17 @@ inline constexpr int kAccumulators = 2;
 #endif
 
 using Vec = float __attribute__((vector_size(kLanes * sizeof(float))));
-using Ints = std::int32_t __attribute__((vector_size(kLanes * sizeof(float))));
 using Words = std::uint32_t __attribute__((vector_size(kLanes * sizeof(float))));
 using Shorts = std::uint16_t __attribute__((vector_size(kLanes * sizeof(std::uint16_t))));
 
-/// Calls f(std::integral_constant<int, 0>), ..., f(<Count - 1>): a loop that is unrolled at every optimisation level, so that
-/// arrays of vectors live in registers.
+/// Calls f(std::integral_constant<int, 0>), ..., f(<Count - 1>): a loop that is unrolled at every optimisation level,
+/// so that arrays of vectors live in registers.
 template <int Count, class F>
 LACUNA_INLINE void unroll(F&& f) {
-  [&]<int... I>(std::integer_sequence<int, I...>) __attribute__((always_inline)) {
+  auto const all = [&]<int... I>(std::integer_sequence<int, I...>) __attribute__((always_inline)) {
     (f(std::integral_constant<int, I>{}), ...);
-  }(std::make_integer_sequence<int, Count>{});
+  };
+  all(std::make_integer_sequence<int, Count>{});
 }
 
 LACUNA_INLINE Vec splat(float x) { return x - Vec{}; }  // x + 0 would cost an addition: it changes -0
@@ -77,7 +77,7 @@ LACUNA_INLINE Vec max(Vec const& a, Vec const& b) { return a > b ? a : b; }  // 
 
 namespace detail {
 
-// Pairs of lanes that differ in bit `Bit` of their number: Low keeps a's lane where the bit is clear, High where it is set.
+// Lanes whose numbers differ in bit `Bit` are partners: one step of a butterfly, in two halves.
 template <int Bit, int Lane>
 inline constexpr int low_lane = (Lane & Bit) != 0 ? kLanes + (Lane ^ Bit) : Lane;
 template <int Bit, int Lane>
@@ -85,16 +85,18 @@ inline constexpr int high_lane = (Lane & Bit) != 0 ? kLanes + Lane : (Lane ^ Bit
 
 template <int Bit>
 LACUNA_INLINE Vec low_of(Vec const& a, Vec const& b) {
-  return [&]<int... Lane>(std::integer_sequence<int, Lane...>) __attribute__((always_inline)) {
+  auto const shuffle = [&]<int... Lane>(std::integer_sequence<int, Lane...>) __attribute__((always_inline)) {
     return __builtin_shufflevector(a, b, low_lane<Bit, Lane>...);
-  }(std::make_integer_sequence<int, kLanes>{});
+  };
+  return shuffle(std::make_integer_sequence<int, kLanes>{});
 }
 
 template <int Bit>
 LACUNA_INLINE Vec high_of(Vec const& a, Vec const& b) {
-  return [&]<int... Lane>(std::integer_sequence<int, Lane...>) __attribute__((always_inline)) {
+  auto const shuffle = [&]<int... Lane>(std::integer_sequence<int, Lane...>) __attribute__((always_inline)) {
     return __builtin_shufflevector(a, b, high_lane<Bit, Lane>...);
-  }(std::make_integer_sequence<int, kLanes>{});
+  };
+  return shuffle(std::make_integer_sequence<int, kLanes>{});
 }
 
 }  // namespace detail
@@ -146,7 +148,7 @@ LACUNA_INLINE float sum(Vec const& v) {
   }
 }
 
-/// 2^x for x <= 0, relative error below 2e-7; 0 below the normal range, NaN for NaN. The polynomial is that of Cephes exp2f.
+/// 2^x for x <= 0, relative error below 2.5e-7; 0 below the normal range, NaN for NaN. Polynomial: Cephes exp2f.
 LACUNA_INLINE Vec exp2(Vec const& x) {
   constexpr float kRound = 12582912.0F;  // 1.5 * 2^23: adding it rounds to an integer, held in the low mantissa bits
   Vec const shifted = x + kRound;

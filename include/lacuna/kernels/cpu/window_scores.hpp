@@ -35,8 +35,8 @@ class QueryWindow {
       widen_row(&problem.q(problem.len_q() - window + t, head, 0), kv_.dim, q_ + t * row_floats_);
   }
 
-  /// Adds weight * softmax to columns[key] and to reversed_diagonals[len - 1 - (position - key)]: in reverse, neighbouring keys
-  /// are neighbours in both. The diagonals may be null.
+  /// Adds weight * softmax to columns[key] and to reversed_diagonals[len - 1 - (position - key)]: in reverse,
+  /// neighbouring keys are neighbours in both. The diagonals may be null.
   void add_scores(float weight, float* columns, float* reversed_diagonals) {
     std::fill_n(highest_, window_, -kInfinity);
     std::fill_n(lse_, window_, 0.0F);
@@ -53,7 +53,8 @@ class QueryWindow {
   }
 
  private:
-  /// Calls f(t, first_key, seen, logits) for every query t and panel of keys: base-2 logits of the `seen` keys it may read.
+  /// Calls f(t, first_key, seen, logits) for every query t and panel of keys: base-2 logits of the `seen` keys it
+  /// reads.
   template <class F>
   void each_strip(F const& f) {
     std::int64_t const len = first_position_ + window_;
@@ -64,9 +65,9 @@ class QueryWindow {
       pack_keys(rows, count, kv_.dim, panel_);
       for (std::int64_t t = 0; t < window_; t += kStripRows)
         with_rows(std::min<std::int64_t>(kStripRows, window_ - t), [&](auto strip_rows) {
-          multiply<strip_rows, false>(kv_.dim, q_ + t * row_floats_, row_floats_,
-                                      [&](std::int64_t x) { return panel_ + x * kPanelKeys; }, padded(count), strip_,
-                                      kPanelKeys);
+          multiply<strip_rows, false>(
+              kv_.dim, q_ + t * row_floats_, row_floats_, [&](std::int64_t x) { return panel_ + x * kPanelKeys; },
+              padded(count), strip_, kPanelKeys);
           for (std::int64_t i = 0; i < strip_rows; ++i) {
             std::int64_t const seen = std::clamp<std::int64_t>(first_position_ + t + i + 1 - first_key, 0, count);
             float* const logits = strip_ + i * kPanelKeys;
@@ -100,7 +101,8 @@ class QueryWindow {
 }  // namespace cpu
 
 inline float* reserve_window_scores(Cpu exec, Shape const& shape, std::int64_t window, Workspace& memory) {
-  return memory.take<float>(exec.workers * cpu::QueryWindow<float>::memory_floats(std::min(window, shape.len_q), shape.dim));
+  return memory.take<float>(exec.workers *
+                            cpu::QueryWindow<float>::memory_floats(std::min(window, shape.len_q), shape.dim));
 }
 
 template <Storage T>
@@ -124,7 +126,8 @@ Status window_scores(Cpu exec, WindowScoresArgs<T> const& args) {
       cpu::QueryWindow<T> queries(scratch + worker * floats, problem, head, window);
       queries.add_scores(1.0F / static_cast<float>(heads_per_row), columns, diagonals);
     }
-    if (diagonals != nullptr) std::reverse(diagonals, diagonals + problem.kv.length(row * heads_per_row / problem.group()));
+    if (diagonals != nullptr)
+      std::reverse(diagonals, diagonals + problem.kv.length(row * heads_per_row / problem.group()));
   });
   return {};
 }
