@@ -13,18 +13,19 @@ namespace lacuna {
 /// A fixed set of threads behind a Cpu. The calling thread takes part as worker 0, so ThreadPool(1) starts no thread.
 /// Allocates when built and never again; nothing else in the library does. One parallel call at a time: calls from
 /// several threads, or from inside a parallel body, are not allowed. Must outlive every Cpu that exec() gave away.
-class ThreadPool {
+class ThreadPool {  // NOLINT(clang-analyzer-optin.performance.Padding): what workers contend for has its own line
  public:
   explicit ThreadPool(int workers) : workers_(workers < 1 ? 1 : workers) {
     threads_.reserve(static_cast<std::size_t>(workers_ - 1));
     for (int worker = 1; worker < workers_; ++worker)
-      threads_.emplace_back([this, worker](std::stop_token stop) { serve(stop, worker); });
+      threads_.emplace_back([this, worker](std::stop_token const& stop) { serve(stop, worker); });
   }
 
   ~ThreadPool() {
     for (std::jthread& thread : threads_) thread.request_stop();
     call_.fetch_add(1, std::memory_order_release);
     call_.notify_all();
+    threads_.clear();  // joins, while what they read is still there
   }
 
   ThreadPool(ThreadPool const&) = delete;
@@ -71,10 +72,10 @@ class ThreadPool {
   std::int64_t items_ = 0;
   void* context_ = nullptr;
   Cpu::Body body_ = nullptr;
-  alignas(64) std::atomic<std::int64_t> next_{0};
+  std::vector<std::jthread> threads_;
+  alignas(64) std::atomic<std::int64_t> next_{0};  // apart from what only changes once per call
   alignas(64) std::atomic<std::uint32_t> call_{0};
-  alignas(64) std::atomic<int> busy_{0};
-  std::vector<std::jthread> threads_;  // last: joined before what they read is gone
+  std::atomic<int> busy_{0};
 };
 
 }  // namespace lacuna

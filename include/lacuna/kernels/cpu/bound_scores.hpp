@@ -10,7 +10,7 @@ namespace lacuna {
 
 /// Per worker: one query, and the positive and the negative part of the row's queries.
 inline float* reserve_bound_scores(Cpu exec, Shape const& shape, Workspace& memory) {
-  return memory.take<float>(exec.workers * 3 * cpu::padded(shape.dim));
+  return memory.take<float>(3 * cpu::padded(shape.dim) * exec.workers);
 }
 
 template <Storage T>
@@ -26,7 +26,7 @@ Status bound_scores(Cpu exec, BoundScoresArgs<T> const& args) {
   std::int64_t const floats = cpu::padded(kv.dim);
   std::int64_t const whole = kv.dim / simd::kLanes * simd::kLanes;
   exec.for_work(rows * args.scores.extent(1) * 2 * kv.dim).each(rows, [&](std::int64_t row, int worker) {
-    float* const query = scratch + worker * 3 * floats;
+    float* const query = scratch + 3 * floats * worker;
     float* const positive = query + floats;
     float* const negative = positive + floats;
     std::fill_n(positive, 2 * floats, 0.0F);

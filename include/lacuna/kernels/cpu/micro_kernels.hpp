@@ -66,10 +66,10 @@ LACUNA_INLINE void multiply_columns(std::int64_t depth, float const* a, std::int
 template <int Rows, bool Add, class B>
 inline void multiply(std::int64_t depth, float const* a, std::int64_t lda, B const& b, std::int64_t columns, float* c,
                      std::int64_t ldc) {
-  constexpr int kWide = simd::kAccumulators;
+  constexpr std::int64_t kWide = std::int64_t{simd::kAccumulators} * simd::kLanes;
   std::int64_t x = 0;
-  for (; x + kWide * simd::kLanes <= columns; x += kWide * simd::kLanes)
-    detail::multiply_columns<Rows, kWide, Add>(depth, a, lda, b, x, c, ldc, simd::kLanes);
+  for (; x + kWide <= columns; x += kWide)
+    detail::multiply_columns<Rows, simd::kAccumulators, Add>(depth, a, lda, b, x, c, ldc, simd::kLanes);
   for (; x + simd::kLanes <= columns; x += simd::kLanes)
     detail::multiply_columns<Rows, 1, Add>(depth, a, lda, b, x, c, ldc, simd::kLanes);
   if (x < columns) detail::multiply_columns<Rows, 1, Add>(depth, a, lda, b, x, c, ldc, columns - x);

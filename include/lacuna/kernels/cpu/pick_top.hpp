@@ -1,6 +1,7 @@
 #pragma once
 
 #include <algorithm>
+#include <cmath>
 #include <cstdint>
 #include <functional>
 #include <limits>
@@ -21,14 +22,16 @@ inline Status pick_top(Cpu exec, PickTopArgs const& args) {
   float* const scratch = reserve_pick_top(exec, units, memory);
   if (Status s = memory.check("pick_top: the workspace is smaller than planned"); !s) return s;
   exec.for_work(args.scores.extent(0) * units * 8).each(args.scores.extent(0), [&](std::int64_t row, int worker) {
-    constexpr float kLowest = -std::numeric_limits<float>::infinity();
     float const* const scores = args.scores.slice(row);
     std::int64_t const available = args.candidates.data != nullptr ? args.candidates(row) : units;
     std::int64_t const kept = std::min<std::int64_t>(args.wanted(row), available);
     std::int32_t* picked = args.units.slice(row);
     args.counts(row) = static_cast<std::int32_t>(kept);
     if (kept == 0) return;
-    auto const rank = [](float score) { return score != score ? kLowest : score; };
+    auto const rank = [](float score) {
+      if (std::isnan(score)) return -std::numeric_limits<float>::infinity();
+      return score;
+    };
     float* const sorted = scratch + worker * units;
     std::transform(scores, scores + available, sorted, rank);
     std::nth_element(sorted, sorted + kept - 1, sorted + available, std::greater<>{});

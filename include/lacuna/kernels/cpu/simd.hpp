@@ -78,15 +78,13 @@ LACUNA_INLINE Vec max(Vec const& a, Vec const& b) { return a > b ? a : b; }  // 
 namespace detail {
 
 // Lanes whose numbers differ in bit `Bit` are partners: one step of a butterfly, in two halves.
-template <int Bit, int Lane>
-inline constexpr int low_lane = (Lane & Bit) != 0 ? kLanes + (Lane ^ Bit) : Lane;
-template <int Bit, int Lane>
-inline constexpr int high_lane = (Lane & Bit) != 0 ? kLanes + Lane : (Lane ^ Bit);
+constexpr int low_lane(int bit, int lane) { return (lane & bit) != 0 ? kLanes + (lane ^ bit) : lane; }
+constexpr int high_lane(int bit, int lane) { return (lane & bit) != 0 ? kLanes + lane : (lane ^ bit); }
 
 template <int Bit>
 LACUNA_INLINE Vec low_of(Vec const& a, Vec const& b) {
   auto const shuffle = [&]<int... Lane>(std::integer_sequence<int, Lane...>) __attribute__((always_inline)) {
-    return __builtin_shufflevector(a, b, low_lane<Bit, Lane>...);
+    return __builtin_shufflevector(a, b, low_lane(Bit, Lane)...);
   };
   return shuffle(std::make_integer_sequence<int, kLanes>{});
 }
@@ -94,7 +92,7 @@ LACUNA_INLINE Vec low_of(Vec const& a, Vec const& b) {
 template <int Bit>
 LACUNA_INLINE Vec high_of(Vec const& a, Vec const& b) {
   auto const shuffle = [&]<int... Lane>(std::integer_sequence<int, Lane...>) __attribute__((always_inline)) {
-    return __builtin_shufflevector(a, b, high_lane<Bit, Lane>...);
+    return __builtin_shufflevector(a, b, high_lane(Bit, Lane)...);
   };
   return shuffle(std::make_integer_sequence<int, kLanes>{});
 }
