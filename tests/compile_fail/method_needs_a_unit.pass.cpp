@@ -1,0 +1,3 @@
+#include "lacuna/lacuna.hpp"
+
+lacuna::Method<lacuna::Token, lacuna::WindowAttention, lacuna::FixedBudget, lacuna::ContiguousCache> method;

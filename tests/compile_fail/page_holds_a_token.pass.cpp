@@ -1,0 +1,3 @@
+#include "lacuna/lacuna.hpp"
+
+lacuna::Page<1> page;

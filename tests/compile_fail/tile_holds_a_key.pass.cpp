@@ -1,0 +1,3 @@
+#include "lacuna/lacuna.hpp"
+
+lacuna::VerticalSlashUnit<1> unit;
