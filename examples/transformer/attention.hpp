@@ -1,7 +1,6 @@
 #pragma once
 
-#include <lacuna/core/exec.hpp>
-#include <lacuna/core/tensor_view.hpp>
+#include <lacuna/lacuna.hpp>
 
 namespace transformer {
 

@@ -1,7 +1,7 @@
 #pragma once
 
 #include <cstdint>
-#include <lacuna/core/exec.hpp>
+#include <lacuna/lacuna.hpp>
 #include <span>
 #include <vector>
 

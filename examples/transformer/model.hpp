@@ -2,7 +2,7 @@
 
 #include <cstdint>
 #include <filesystem>
-#include <lacuna/core/exec.hpp>
+#include <lacuna/lacuna.hpp>
 #include <span>
 #include <vector>
 

@@ -1,0 +1,220 @@
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <deque>
+#include <lacuna/lacuna.hpp>
+#include <memory>
+#include <stdexcept>
+#include <utility>
+
+#include "transformer/dense_attention.hpp"
+
+namespace frontier {
+
+/// One sequence under one method, from the end of its prompt on, or from its start where the method is about the
+/// prompt.
+class MethodRun : public transformer::Attention {
+ public:
+  /// Mean share of the dense work over everything measured so far; 1 before anything was.
+  double density() const { return measurements_ == 0 ? 1.0 : sum_ / static_cast<double>(measurements_); }
+  /// Spent in step() so far: remembering, selecting and attending.
+  double step_seconds() const { return std::chrono::duration<double>(step_time_).count(); }
+
+  void prefill(lacuna::Cpu, int, transformer::LayerRows const&, lacuna::TensorView<float, 3>) override {
+    throw std::logic_error("this method begins at the end of a prompt that was read densely");
+  }
+  void step(lacuna::Cpu exec, int layer, transformer::LayerRows const& rows, lacuna::TensorView<float, 3> out) final {
+    auto const start = std::chrono::steady_clock::now();
+    attend_step(exec, layer, rows, out);
+    step_time_ += std::chrono::steady_clock::now() - start;
+  }
+
+ protected:
+  void measured(double density) {
+    sum_ += density;
+    ++measurements_;
+  }
+
+ private:
+  virtual void attend_step(lacuna::Cpu exec, int layer, transformer::LayerRows const& rows,
+                           lacuna::TensorView<float, 3> out) = 0;
+
+  double sum_ = 0.0;
+  std::int64_t measurements_ = 0;
+  std::chrono::steady_clock::duration step_time_{};
+};
+
+/// A lacuna method with the memory that it asks for.
+template <class M>
+class Planned {
+ public:
+  explicit Planned(M method) : method_(std::move(method)) {}
+
+  M const& method() const { return method_; }
+  typename M::Index const& index() const { return index_; }
+
+  /// Makes room for problems up to `shape`.
+  void plan(lacuna::Cpu exec, lacuna::Shape const& shape) {
+    lacuna::Expected<lacuna::Plan> const plan = method_.plan(exec, shape);
+    transformer::require(plan.status());
+    workspace_.reserve(plan->workspace_bytes);
+    index_memory_.reserve(plan->index_bytes);
+    lacuna::Workspace memory = index_memory_.workspace();
+    index_ = method_.make_index(shape, memory);
+  }
+  void select(lacuna::Cpu exec, lacuna::Problem<float> const& problem) {
+    transformer::require(method_.select(exec, problem, workspace_.workspace(), index_));
+  }
+  void run(lacuna::Cpu exec, lacuna::Problem<float> const& problem, lacuna::TensorView<float, 3> out) {
+    transformer::require(method_.run(exec, problem, workspace_.workspace(), index_, lacuna::AttentionOut<float>{out}));
+  }
+
+ private:
+  M method_;
+  transformer::Buffer workspace_;
+  transformer::Buffer index_memory_;
+  typename M::Index index_{};
+};
+
+/// Pages for all layers of one sequence, and a cache per layer. `Cache` is one of the library's paged caches.
+template <class Cache>
+class PagedLayers {
+ public:
+  PagedLayers(transformer::Config const& config, std::int64_t capacity_tokens, std::int64_t pages_per_head,
+              std::int64_t bounds_page_tokens)
+      : pool_memory_(Pool::bytes(pages_per_head * config.heads_kv, kPageTokens, config.head_dim)),
+        pool_(pool_memory_.data(), pages_per_head * config.heads_kv, kPageTokens, config.head_dim) {
+    for (std::int64_t layer = 0; layer < config.layers; ++layer) {
+      tables_.emplace_back(Cache::bytes(pool_, capacity_tokens, config.heads_kv, bounds_page_tokens));
+      caches_.emplace_back(pool_, tables_.back().data(), capacity_tokens, config.heads_kv, bounds_page_tokens);
+    }
+  }
+
+  Cache& operator[](std::int64_t layer) { return caches_[static_cast<std::size_t>(layer)]; }
+
+  static std::int64_t pages(std::int64_t tokens) { return (tokens + kPageTokens - 1) / kPageTokens; }
+
+ private:
+  using Pool = lacuna::PagePool<float>;
+  static constexpr std::int64_t kPageTokens = 16;
+
+  transformer::Buffer pool_memory_;
+  Pool pool_;
+  std::deque<transformer::Buffer> tables_;
+  std::deque<Cache> caches_;  // a deque, because caches cannot be moved
+};
+
+/// The rows of a contiguous view, as append() takes them.
+inline lacuna::TensorView<float const, 3> rows_of(lacuna::KvView<float> const& kv, float const* data) {
+  return {data, {kv.len, kv.heads_kv, kv.dim}, {kv.stride_token, kv.stride_head, 1}};
+}
+
+/// Dense steps after a dense prompt, whose cache it goes on filling.
+class DenseRun final : public MethodRun {
+ public:
+  explicit DenseRun(std::shared_ptr<transformer::DenseAttention> prompt) : prompt_(std::move(prompt)) {}
+
+ private:
+  void attend_step(lacuna::Cpu exec, int layer, transformer::LayerRows const& rows,
+                   lacuna::TensorView<float, 3> out) override {
+    prompt_->step(exec, layer, rows, out);
+  }
+
+  std::shared_ptr<transformer::DenseAttention> prompt_;
+};
+
+/// A sparse prompt, then dense steps.
+template <class M>
+class PrefillRun final : public MethodRun {
+ public:
+  PrefillRun(M method, transformer::Config const& config, std::int64_t capacity_tokens)
+      : planned_(std::move(method)), dense_(config, capacity_tokens) {}
+
+  void prefill(lacuna::Cpu exec, int layer, transformer::LayerRows const& rows,
+               lacuna::TensorView<float, 3> out) override {
+    lacuna::Problem<float> const problem = dense_.remember(exec, layer, rows);
+    planned_.plan(exec, lacuna::shape_of(problem));
+    planned_.run(exec, problem, out);
+    measured(lacuna::density(planned_.index()));
+  }
+
+ private:
+  void attend_step(lacuna::Cpu exec, int layer, transformer::LayerRows const& rows,
+                   lacuna::TensorView<float, 3> out) override {
+    dense_.step(exec, layer, rows, out);
+  }
+
+  Planned<M> planned_;
+  transformer::DenseAttention dense_;
+};
+
+/// A dense prompt that shrinks at its end; dense steps over what is left.
+template <class M>
+class EvictRun final : public MethodRun {
+ public:
+  EvictRun(lacuna::Cpu exec, M method, transformer::Config const& config, std::int64_t capacity_tokens,
+           std::int64_t kept_tokens, transformer::DenseAttention const& prompt)
+      // Layer after layer fills the pool and gives most of it back: there is never more than one whole prompt in it.
+      : layers_(config, capacity_tokens,
+                Layers::pages(prompt.tokens()) +
+                    config.layers * Layers::pages(kept_tokens + capacity_tokens - prompt.tokens()),
+                0) {
+    Planned<M> planned(std::move(method));
+    for (std::int64_t layer = 0; layer < config.layers; ++layer) {
+      lacuna::Problem<float> const problem = prompt.last_queries(layer);
+      planned.plan(exec, lacuna::shape_of(problem));
+      planned.select(exec, problem);
+      measured(lacuna::density(planned.index()));
+      auto& cache = layers_[layer];
+      transformer::require(cache.append(exec, rows_of(problem.kv, problem.kv.k), rows_of(problem.kv, problem.kv.v)));
+      transformer::require(cache.retain(exec, planned.index()));
+    }
+    dense_.plan({}, {1, capacity_tokens, config.heads_q, config.heads_kv, config.head_dim});
+  }
+
+ private:
+  using Layers = PagedLayers<typename M::template Store<float>>;
+
+  void attend_step(lacuna::Cpu exec, int layer, transformer::LayerRows const& rows,
+                   lacuna::TensorView<float, 3> out) override {
+    auto& cache = layers_[layer];
+    transformer::require(cache.append(exec, rows.k, rows.v));
+    dense_.run(exec, {rows.q, cache.view()}, out);
+  }
+
+  Layers layers_;
+  Planned<lacuna::Dense> dense_{{}};
+};
+
+/// A dense prompt that is kept whole; every step reads a choice of it.
+template <class M>
+class StepRun final : public MethodRun {
+ public:
+  StepRun(lacuna::Cpu exec, M method, transformer::Config const& config, std::int64_t capacity_tokens,
+          std::int64_t unit_tokens, transformer::DenseAttention const& prompt)
+      : planned_(std::move(method)),
+        layers_(config, capacity_tokens, config.layers * Layers::pages(capacity_tokens), unit_tokens) {
+    for (std::int64_t layer = 0; layer < config.layers; ++layer) {
+      lacuna::KvView<float> const kv = prompt.last_queries(layer).kv;
+      transformer::require(layers_[layer].append(exec, rows_of(kv, kv.k), rows_of(kv, kv.v)));
+    }
+    planned_.plan({}, {1, capacity_tokens, config.heads_q, config.heads_kv, config.head_dim});
+  }
+
+ private:
+  using Layers = PagedLayers<typename M::template Store<float>>;
+
+  void attend_step(lacuna::Cpu exec, int layer, transformer::LayerRows const& rows,
+                   lacuna::TensorView<float, 3> out) override {
+    auto& cache = layers_[layer];
+    transformer::require(cache.append(exec, rows.k, rows.v));
+    planned_.run(exec, {rows.q, cache.view()}, out);
+    measured(lacuna::density(planned_.index()));
+  }
+
+  Planned<M> planned_;
+  Layers layers_;
+};
+
+}  // namespace frontier
