@@ -25,10 +25,10 @@ struct WindowAttention {
   }
   std::int64_t heads(Token const&, Shape const& shape) const { return shape.heads_kv; }
 
-  /// One query tells nothing about diagonals.
+  /// A window of one query tells nothing about diagonals.
   template <int Tile>
   bool can_judge(VerticalSlashUnit<Tile> const&, Shape const& shape) const {
-    return window >= 2 && shape.len_q >= 2;
+    return window >= 2 && shape.len_k >= 2;
   }
   bool can_judge(Token const&, Shape const& shape) const { return shape.len_q >= 1; }
 

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <concepts>
 #include <cstdint>
 #include <limits>
 
@@ -99,7 +100,10 @@ class FlashBlock {
 
   void attend_panel() {
     bool const direct = rows_ <= kDirectRows;
-    if (!direct) {
+    float const* keys[kPanelKeys];
+    if (direct) {
+      widen_keys(keys);
+    } else {
       pack_keys(key_rows_, count_, dim_, key_panel_);
       pack_values(value_rows_, count_, dim_, value_panel_);
     }
@@ -116,7 +120,7 @@ class FlashBlock {
         float const* const queries = q_ + r * row_floats_;
         float* const sums = sums_ + r * row_floats_;
         if (direct) {
-          dot_rows(queries, row_floats_, rows, key_rows_, most, dim_, strip_);
+          dot_rows(queries, row_floats_, rows, keys, most, dim_, strip_);
           soften<rows>(r, seen);
           add_values<rows>(seen, least, sums, dim_, [&](std::int64_t k) { return value_rows_[k]; });
         } else {
@@ -129,6 +133,16 @@ class FlashBlock {
         }
       });
     count_ = 0;
+  }
+
+  /// Rows of floats: the stored ones where they are, others widened once for all rows of the block.
+  void widen_keys(float const* (&keys)[kPanelKeys]) {
+    if constexpr (std::same_as<T, float>) {
+      std::copy_n(key_rows_, count_, keys);
+    } else {
+      pack_values(key_rows_, count_, dim_, key_panel_);
+      for (std::int64_t k = 0; k < count_; ++k) keys[k] = key_panel_ + k * row_floats_;
+    }
   }
 
   /// The strip's logits become weights relative to each row's running maximum, and so does what was summed before.

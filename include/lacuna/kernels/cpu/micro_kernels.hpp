@@ -107,15 +107,14 @@ void pack_values(T const* const* rows, std::int64_t count, std::int64_t dim, flo
   }
 }
 
-/// scores[r][j] = <a[r], rows[j]> straight from the stored keys, for few rows a: packing would cost more than it saves.
+/// scores[r][j] = <a[r], rows[j]> from keys that lie in rows, for few rows a: packing would cost more than it saves.
 /// a is zero padded to whole vectors; scores is written up to the next whole vector of keys. // [Rows, kPanelKeys]
-template <Storage T>
-void dot_rows(float const* a, std::int64_t lda, std::int64_t a_rows, T const* const* rows, std::int64_t count,
-              std::int64_t dim, float* scores) {
+inline void dot_rows(float const* a, std::int64_t lda, std::int64_t a_rows, float const* const* rows,
+                     std::int64_t count, std::int64_t dim, float* scores) {
   using simd::unroll, simd::Vec;
   std::int64_t const whole = dim / simd::kLanes * simd::kLanes;
   for (std::int64_t j = 0; j < count; j += simd::kLanes) {
-    T const* keys[simd::kLanes];
+    float const* keys[simd::kLanes];
     for (std::int64_t i = 0; i < simd::kLanes; ++i) keys[i] = rows[std::min(j + i, count - 1)];
     for (std::int64_t r = 0; r < a_rows; ++r) {
       Vec sums[simd::kLanes] = {};

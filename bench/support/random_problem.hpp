@@ -1,0 +1,66 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <random>
+#include <vector>
+
+#include "lacuna/lacuna.hpp"
+
+namespace lacuna::bench {
+
+struct alignas(Workspace::kAlignment) Line {
+  std::byte bytes[Workspace::kAlignment];
+};
+using Buffer = std::vector<Line>;
+
+inline Buffer allocate(std::size_t bytes) { return Buffer(bytes / sizeof(Line) + 1); }
+
+/// Random queries, keys and values; keys and values sit in pages of 16 tokens that keep bounds of 16 tokens.
+template <Storage T>
+class RandomProblem {
+ public:
+  explicit RandomProblem(Shape const& shape)
+      : q_(random(shape.len_q * shape.heads_q * shape.dim)),
+        out_(q_.size()),
+        page_memory_(allocate(PagePool<T>::bytes(pages(shape), kPageTokens, shape.dim))),
+        pool_(page_memory_.data(), pages(shape), kPageTokens, shape.dim),
+        tables_(allocate(PagedCache<T>::bytes(pool_, shape.len_k, shape.heads_kv, kPageTokens))),
+        cache_(pool_, tables_.data(), shape.len_k, shape.heads_kv, kPageTokens) {
+    std::array<std::int64_t, 3> const rows{shape.len_k, shape.heads_kv, shape.dim};
+    std::vector<T> const k = random(shape.len_k * shape.heads_kv * shape.dim), v = random(k.size());
+    (void)cache_.append(Cpu{}, dense_view<T const, 3>(k.data(), rows), dense_view<T const, 3>(v.data(), rows));
+    q_extents_ = {shape.len_q, shape.heads_q, shape.dim};
+  }
+
+  Problem<T> problem() const { return {dense_view<T const, 3>(q_.data(), q_extents_), cache_.view()}; }
+  AttentionOut<T> out() { return {dense_view<T, 3>(out_.data(), q_extents_)}; }
+
+ private:
+  static constexpr std::int64_t kPageTokens = 16;
+
+  static std::int64_t pages(Shape const& shape) { return shape.heads_kv * (shape.len_k / kPageTokens + 1); }
+
+  static std::vector<T> random(std::int64_t count) {
+    static std::mt19937 bits(1);
+    std::normal_distribution<float> normal;
+    std::vector<T> values(static_cast<std::size_t>(count));
+    for (T& value : values) value = from_float<T>(normal(bits));
+    return values;
+  }
+
+  std::vector<T> q_, out_;
+  std::array<std::int64_t, 3> q_extents_{};
+  Buffer page_memory_;
+  PagePool<T> pool_;
+  Buffer tables_;
+  PagedCache<T> cache_;
+};
+
+/// Queries times the keys they may see, over all heads.
+inline double causal_pairs(Shape const& shape) {
+  return static_cast<double>(shape.heads_q) * static_cast<double>(shape.len_q) *
+         static_cast<double>(2 * shape.len_k - shape.len_q + 1) / 2.0;
+}
+
+}  // namespace lacuna::bench
