@@ -25,7 +25,7 @@ std::string attend(ProblemCase<T>& c, lacuna::Cpu exec = {}) {
   return support::run_in_exact_scratch(
       [&](lacuna::Workspace& w) { lacuna::reserve_attend_dense(exec, lacuna::shape_of(problem), w); },
       [&](lacuna::Workspace w) { return lacuna::attend_dense(exec, lacuna::AttendDenseArgs<T>{problem, c.out(), w}); },
-      problem.len_q() == 0);
+      "attend: the workspace is smaller than planned", problem.len_q() == 0);
 }
 
 template <class T>

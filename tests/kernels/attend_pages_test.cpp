@@ -24,11 +24,11 @@ template <class T>
 std::string attend(ProblemCase<T>& c, PageCase& kept, lacuna::Cpu exec = {}) {
   auto const problem = c.problem();
   return support::run_in_exact_scratch(
-      [&](lacuna::Workspace& w) { lacuna::reserve_attend_pages(exec, lacuna::shape_of(problem), w); },
+      [&](lacuna::Workspace& w) { lacuna::reserve_attend_pages(exec, lacuna::shape_of(problem), kept.index().rows(), w); },
       [&](lacuna::Workspace w) {
         return lacuna::attend_pages(exec, lacuna::AttendPagesArgs<T>{problem, kept.index(), c.out(), w});
       },
-      kept.index().rows() > problem.heads_kv());
+      "attend: the workspace is smaller than planned");
 }
 
 std::vector<Sizes> decode_sizes() {

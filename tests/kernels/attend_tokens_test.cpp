@@ -56,7 +56,7 @@ std::string attend(ProblemCase<T>& c, TokenCase& kept, lacuna::Cpu exec = {}) {
       [&](lacuna::Workspace w) {
         return lacuna::attend_tokens(exec, lacuna::AttendTokensArgs<T>{problem, kept.index(), c.out(), w});
       },
-      problem.len_q() == 0);
+      "attend: the workspace is smaller than planned", problem.len_q() == 0);
 }
 
 template <class T>

@@ -30,7 +30,7 @@ std::string attend(ProblemCase<T>& c, VerticalSlashCase& kept, lacuna::Cpu exec 
       [&](lacuna::Workspace w) {
         return lacuna::attend_vertical_slash(exec, lacuna::AttendVerticalSlashArgs<T>{problem, index, c.out(), w});
       },
-      problem.len_q() == 0);
+      "attend: the workspace is smaller than planned", problem.len_q() == 0);
 }
 
 /// Another random choice of columns and diagonals for each head.

@@ -36,7 +36,7 @@ Bounded bound_scores(BoundsCase<T>& c, bool shared, lacuna::Cpu exec = {}) {
         return lacuna::bound_scores(
             exec, lacuna::BoundScoresArgs<T>{problem, lacuna::dense_view<float, 2>(result.scores.data(), {rows, pages}), w});
       },
-      true);
+      "bound_scores: the workspace is smaller than planned");
   return result;
 }
 

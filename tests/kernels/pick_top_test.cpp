@@ -50,7 +50,8 @@ struct Picking {
         [&](lacuna::Workspace& w) {
           lacuna::reserve_pick_top(exec, rows.empty() ? 0 : static_cast<std::int64_t>(rows[0].size()), w);
         },
-        [&](lacuna::Workspace w) { return lacuna::pick_top(exec, args(w)); }, true);
+        [&](lacuna::Workspace w) { return lacuna::pick_top(exec, args(w)); },
+        "pick_top: the workspace is smaller than planned", rows.empty() || rows[0].empty());
   }
 
   /// Compares every row with the exact ranking of the same floats.

@@ -40,7 +40,7 @@ Mass window_scores(ProblemCase<T> const& c, std::int64_t window, bool grouped, l
                                                lacuna::dense_view<float, 2>(mass.columns.data(), {rows, len}),
                                                lacuna::dense_view<float, 2>(mass.diagonals.data(), {rows, len}), w});
       },
-      len == 0);
+      "window_scores: the workspace is smaller than planned", len == 0);
   return mass;
 }
 

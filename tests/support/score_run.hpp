@@ -8,7 +8,7 @@
 #include "lacuna/core/problem.hpp"
 #include "lacuna/core/shape.hpp"
 #include "lacuna/index/scores.hpp"
-#include "support/kernel_run.hpp"
+#include "support/memory.hpp"
 
 namespace support {
 
@@ -24,12 +24,14 @@ ScoreRun score(S const& selector, U const& unit, lacuna::Problem<T> const& probl
   std::int64_t const heads = selector.heads(unit, shape), units = unit.candidates(shape.len_k);
   std::vector<float> memory(static_cast<std::size_t>(heads * U::rows * units), std::numeric_limits<float>::quiet_NaN());
   ScoreRun run;
-  run.complaint = run_in_exact_scratch(
-      [&](lacuna::Workspace& w) { selector.reserve(exec, unit, shape, w); },
-      [&](lacuna::Workspace w) {
-        return selector.score(exec, unit, problem, w, lacuna::dense_view<float, 3>(memory.data(), {heads, U::rows, units}));
-      },
-      units == 0);
+  lacuna::Workspace counting;
+  selector.reserve(exec, unit, shape, counting);
+  GuardedMemory scratch(counting.used_bytes());
+  run.complaint = selector
+                      .score(exec, unit, problem, scratch.workspace(),
+                             lacuna::dense_view<float, 3>(memory.data(), {heads, U::rows, units}))
+                      .message;
+  if (!scratch.guards_untouched()) run.complaint = "wrote past its scratch";
   for (std::int64_t row = 0; row < heads * U::rows; ++row)
     run.rows.emplace_back(memory.begin() + row * units, memory.begin() + (row + 1) * units);
   return run;
