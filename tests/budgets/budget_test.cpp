@@ -18,7 +18,8 @@ TEST_CASE("budget: counts and scores must go together", "[budgets]") {
   };
   auto const two_heads = lacuna::dense_view<float, 3>(scores.data(), {2, 1, 4});
   std::string const sentence = "allot: counts must have one entry per row of scores";
-  CHECK(std::string(lacuna::FixedBudget{2}.allot(lacuna::Cpu{}, lacuna::Token{}, two_heads, of(1, 1)).message) == sentence);
+  CHECK(std::string(lacuna::FixedBudget{2}.allot(lacuna::Cpu{}, lacuna::Token{}, two_heads, of(1, 1)).message) ==
+        sentence);
   CHECK(std::string(lacuna::Ratio{0.5}.allot(lacuna::Cpu{}, lacuna::Token{}, two_heads, of(2, 2)).message) == sentence);
   CHECK(lacuna::Ratio{0.5}.allot(lacuna::Cpu{}, lacuna::Token{}, two_heads, of(2, 1)));
   CHECK(counts[1] == 2);

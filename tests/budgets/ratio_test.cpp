@@ -42,8 +42,8 @@ TEST_CASE("ratio: longer never gets less, and never more than there is", "[budge
 }
 
 TEST_CASE("ratio: a share outside (0, 1] is refused", "[budgets]") {
-  for (double share : {0.0, -0.1, 1.0000001, 2.0, std::numeric_limits<double>::quiet_NaN(),
-                       std::numeric_limits<double>::infinity()}) {
+  for (double share :
+       {0.0, -0.1, 1.0000001, 2.0, std::numeric_limits<double>::quiet_NaN(), std::numeric_limits<double>::infinity()}) {
     CAPTURE(share);
     CHECK(std::string(Ratio{share}.check(Token{}).message) ==
           "ratio: share must be in (0, 1]; value and bound are in millionths");

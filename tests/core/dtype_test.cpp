@@ -35,7 +35,8 @@ void rounds_to_nearest_even() {
     double const exact = support::round_to<T>(x);
     float const got = lacuna::to_float(lacuna::from_float<T>(x));
     double const largest = lacuna::to_float(from_bits<T>(std::is_same_v<T, lacuna::half> ? 0x7BFFU : 0x7F7FU));
-    bool const right = std::abs(exact) > largest ? std::isinf(got) && std::signbit(got) == std::signbit(x) : got == exact;
+    bool const right =
+        std::abs(exact) > largest ? std::isinf(got) && std::signbit(got) == std::signbit(x) : got == exact;
     if (!right) FAIL(x << " became " << got << ", nearest is " << exact);
   }
 }
@@ -56,8 +57,6 @@ TEST_CASE("dtype: a NaN whose payload lies in the low bits stays NaN", "[core]")
   CHECK(std::isnan(lacuna::to_float(lacuna::from_float<lacuna::half>(quiet_low))));
 }
 
-TEST_CASE("dtype: float is itself", "[core]") {
-  CHECK(lacuna::to_float(lacuna::from_float<float>(0.1F)) == 0.1F);
-}
+TEST_CASE("dtype: float is itself", "[core]") { CHECK(lacuna::to_float(lacuna::from_float<float>(0.1F)) == 0.1F); }
 
 }  // namespace

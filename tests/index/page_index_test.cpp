@@ -43,7 +43,8 @@ TEST_CASE("page index: kept tokens are the keys that the oracle counts", "[index
     pages.push_back(current);
     CAPTURE(page_tokens, len);
     OneRow row(pages, len, page_tokens);
-    REQUIRE(row.index.kept_tokens(0) == static_cast<std::int64_t>(reference::page_keys(pages, page_tokens, len).size()));
+    REQUIRE(row.index.kept_tokens(0) ==
+            static_cast<std::int64_t>(reference::page_keys(pages, page_tokens, len).size()));
   }
   CHECK(OneRow({}, 0, 16).index.kept_tokens(0) == 0);
 }

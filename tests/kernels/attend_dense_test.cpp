@@ -24,7 +24,9 @@ std::string attend(ProblemCase<T>& c, lacuna::Cpu exec = {}) {
   auto const problem = c.problem();
   return support::run_in_exact_scratch(
       [&](lacuna::Workspace& w) { lacuna::reserve_attend_dense(exec, lacuna::shape_of(problem), w); },
-      [&](lacuna::Workspace w) { return lacuna::attend_dense(exec, lacuna::AttendDenseArgs<T>{problem, c.out(), w}); },
+      [&](lacuna::Workspace w) {
+        return lacuna::attend_dense(exec, lacuna::AttendDenseArgs<T>{problem, c.out(), w});
+      },
       "attend: the workspace is smaller than planned", problem.len_q() == 0);
 }
 

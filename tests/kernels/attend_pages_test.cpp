@@ -24,7 +24,9 @@ template <class T>
 std::string attend(ProblemCase<T>& c, PageCase& kept, lacuna::Cpu exec = {}) {
   auto const problem = c.problem();
   return support::run_in_exact_scratch(
-      [&](lacuna::Workspace& w) { lacuna::reserve_attend_pages(exec, lacuna::shape_of(problem), kept.index().rows(), w); },
+      [&](lacuna::Workspace& w) {
+        lacuna::reserve_attend_pages(exec, lacuna::shape_of(problem), kept.index().rows(), w);
+      },
       [&](lacuna::Workspace w) {
         return lacuna::attend_pages(exec, lacuna::AttendPagesArgs<T>{problem, kept.index(), c.out(), w});
       },
@@ -32,7 +34,7 @@ std::string attend(ProblemCase<T>& c, PageCase& kept, lacuna::Cpu exec = {}) {
 }
 
 std::vector<Sizes> decode_sizes() {
-  return {{1, 1, 1, 1, 16},   {1, 15, 2, 3, 32},  {1, 16, 1, 8, 64},  {1, 17, 2, 2, 16}, {1, 97, 1, 5, 80},
+  return {{1, 1, 1, 1, 16},   {1, 15, 2, 3, 32},   {1, 16, 1, 8, 64},  {1, 17, 2, 2, 16},  {1, 97, 1, 5, 80},
           {1, 145, 2, 7, 64}, {1, 256, 1, 4, 128}, {1, 257, 3, 1, 32}, {1, 1000, 2, 2, 64}};
 }
 
@@ -43,13 +45,12 @@ void equals_the_oracle(Sizes const& sizes, bool shared, std::int64_t page_tokens
   std::int64_t const rows = shared ? sizes.heads_kv : sizes.heads_kv * sizes.group;
   auto const in = support::make_inputs<T>(sizes, data, 300 + static_cast<std::uint64_t>(sizes.len_k));
   ProblemCase<T> c(in, layout);
-  PageCase kept(support::random_pages(rows, sizes.len_k, page_tokens, static_cast<std::uint64_t>(page_tokens)), sizes.len_k,
-                page_tokens);
+  PageCase kept(support::random_pages(rows, sizes.len_k, page_tokens, static_cast<std::uint64_t>(page_tokens)),
+                sizes.len_k, page_tokens);
   REQUIRE(attend(c, kept) == "");
   REQUIRE(c.exactly_the_answer_was_written());
-  auto const exact = reference::attend(in, [&](std::int64_t head, std::int64_t) {
-    return kept.keys(shared ? in.head_kv(head) : head, sizes.len_k);
-  });
+  auto const exact = reference::attend(
+      in, [&](std::int64_t head, std::int64_t) { return kept.keys(shared ? in.head_kv(head) : head, sizes.len_k); });
   REQUIRE(support::explain_answer(c, exact, data) == "");
 }
 

@@ -67,9 +67,8 @@ void equals_the_oracle(Sizes const& sizes, Data data, support::Layout const& lay
   TokenCase kept = random_tokens(sizes);
   REQUIRE(attend(c, kept) == "");
   REQUIRE(c.exactly_the_answer_was_written());
-  auto const exact = reference::attend(in, [&](std::int64_t head, std::int64_t row) {
-    return kept.keys_up_to(in.head_kv(head), in.position(row));
-  });
+  auto const exact = reference::attend(
+      in, [&](std::int64_t head, std::int64_t row) { return kept.keys_up_to(in.head_kv(head), in.position(row)); });
   REQUIRE(support::explain_answer(c, exact, data) == "");
 }
 

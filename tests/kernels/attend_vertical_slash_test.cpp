@@ -53,8 +53,8 @@ void equals_the_oracle(Sizes const& sizes, std::int64_t tile, Data data) {
   kept.index().len_q = sizes.len_q;
   REQUIRE(attend(c, kept) == "");
   REQUIRE(c.exactly_the_answer_was_written());
-  auto const exact = reference::attend(
-      in, [&](std::int64_t head, std::int64_t row) { return kept.keys(head, in.position(row)); });
+  auto const exact =
+      reference::attend(in, [&](std::int64_t head, std::int64_t row) { return kept.keys(head, in.position(row)); });
   REQUIRE(support::explain_answer(c, exact, data) == "");
 }
 
@@ -148,8 +148,10 @@ TEST_CASE("attend vertical-slash: an index of another problem is refused", "[ker
   CHECK(complaint([](auto& a) { a.index.tile = 0; }) == "attend_vertical_slash: tile must be at least 1");
   CHECK(complaint([](auto& a) { a.index.counts.extents[0] = 1; }) ==
         "attend_vertical_slash: the index must have one row per query head");
-  CHECK(complaint([](auto& a) { a.index.len_q = 99; }) == "attend_vertical_slash: the index was made for another len_q");
-  CHECK(complaint([](auto& a) { a.index.len_k = 99; }) == "attend_vertical_slash: the index was made for another len_k");
+  CHECK(complaint([](auto& a) { a.index.len_q = 99; }) ==
+        "attend_vertical_slash: the index was made for another len_q");
+  CHECK(complaint([](auto& a) { a.index.len_k = 99; }) ==
+        "attend_vertical_slash: the index was made for another len_k");
 }
 
 }  // namespace

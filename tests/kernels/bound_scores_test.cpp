@@ -34,7 +34,8 @@ Bounded bound_scores(BoundsCase<T>& c, bool shared, lacuna::Cpu exec = {}) {
       [&](lacuna::Workspace& w) { lacuna::reserve_bound_scores(exec, lacuna::shape_of(problem), w); },
       [&](lacuna::Workspace w) {
         return lacuna::bound_scores(
-            exec, lacuna::BoundScoresArgs<T>{problem, lacuna::dense_view<float, 2>(result.scores.data(), {rows, pages}), w});
+            exec,
+            lacuna::BoundScoresArgs<T>{problem, lacuna::dense_view<float, 2>(result.scores.data(), {rows, pages}), w});
       },
       "bound_scores: the workspace is smaller than planned");
   return result;
@@ -65,14 +66,15 @@ void equals_the_oracle(Sizes const& sizes, std::int64_t page_tokens, Data data) 
   REQUIRE(shared.complaint == "");
   REQUIRE(each.complaint == "");
   for (std::size_t head = 0; head < static_cast<std::size_t>(in.heads_kv); ++head)
-    check(reference::quest_shared_scores(in, static_cast<std::int64_t>(head), page_tokens), &shared.scores[head * pages]);
+    check(reference::quest_shared_scores(in, static_cast<std::int64_t>(head), page_tokens),
+          &shared.scores[head * pages]);
   for (std::size_t head = 0; head < static_cast<std::size_t>(in.heads_q); ++head)
     check(reference::quest_scores(in, static_cast<std::int64_t>(head), page_tokens), &each.scores[head * pages]);
 }
 
 TEST_CASE("bound scores: shared and per query head equal the oracle", "[kernels]") {
-  for (Sizes const& sizes : {Sizes{1, 1, 1, 1, 16}, Sizes{1, 16, 1, 3, 32}, Sizes{1, 17, 2, 8, 64}, Sizes{1, 145, 1, 5, 80},
-                             Sizes{1, 300, 2, 7, 128}, Sizes{1, 333, 3, 4, 17}}) {
+  for (Sizes const& sizes : {Sizes{1, 1, 1, 1, 16}, Sizes{1, 16, 1, 3, 32}, Sizes{1, 17, 2, 8, 64},
+                             Sizes{1, 145, 1, 5, 80}, Sizes{1, 300, 2, 7, 128}, Sizes{1, 333, 3, 4, 17}}) {
     for (std::int64_t page_tokens : {1, 8, 16, 64}) {
       equals_the_oracle<float>(sizes, page_tokens, Data::random);
       equals_the_oracle<lacuna::bfloat16>(sizes, page_tokens, Data::random);
@@ -115,14 +117,17 @@ TEST_CASE("bound scores: arguments that do not fit together are refused", "[kern
     return std::string(lacuna::bound_scores(lacuna::Cpu{}, args).message);
   };
   CHECK(complaint([](auto&) {}).empty());
-  CHECK(complaint([](auto& a) { a.problem.kv.k = nullptr; }) == "problem: k and v must not be null when tokens are held");
+  CHECK(complaint([](auto& a) { a.problem.kv.k = nullptr; }) ==
+        "problem: k and v must not be null when tokens are held");
   CHECK(complaint([](auto& a) { a.problem.q.extents[0] = 0; }) == "bound_scores: len_q must be 1");
-  CHECK(complaint([](auto& a) { a.problem.kv.bounds.data = nullptr; }) == "bound_scores: the store keeps no page bounds");
+  CHECK(complaint([](auto& a) { a.problem.kv.bounds.data = nullptr; }) ==
+        "bound_scores: the store keeps no page bounds");
   CHECK(complaint([](auto& a) { a.problem.kv.bounds.extents[2] = 1; }) ==
         "bound_scores: bounds must be [heads_kv, pages, 2, dim], the last axis dense");
   CHECK(complaint([](auto& a) { a.scores.extents[0] = 3; }) ==
         "bound_scores: scores must have one row per KV head or per query head");
-  CHECK(complaint([](auto& a) { a.scores.extents[1] = 5; }) == "bound_scores: scores and bounds must hold every full page");
+  CHECK(complaint([](auto& a) { a.scores.extents[1] = 5; }) ==
+        "bound_scores: scores and bounds must hold every full page");
 }
 
 }  // namespace

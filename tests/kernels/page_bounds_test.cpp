@@ -16,7 +16,8 @@ using support::Data;
 using support::ProblemCase;
 
 template <class T>
-void equals_the_oracle(support::Sizes const& sizes, std::int64_t page_tokens, Data data, support::Layout const& layout = {}) {
+void equals_the_oracle(support::Sizes const& sizes, std::int64_t page_tokens, Data data,
+                       support::Layout const& layout = {}) {
   CAPTURE(name_of(sizes), page_tokens, name_of(data), name_of(layout));
   auto const in = support::make_inputs<T>(sizes, data, 50);
   ProblemCase<T> c(in, layout);
@@ -24,7 +25,8 @@ void equals_the_oracle(support::Sizes const& sizes, std::int64_t page_tokens, Da
   std::vector<T> memory(static_cast<std::size_t>(in.heads_kv * pages * 2 * in.dim), support::poison<T>());
   auto const bounds = lacuna::dense_view<T, 4>(memory.data(), {in.heads_kv, pages, 2, in.dim});
   // All at once, and then token by token: the same bits.
-  REQUIRE(lacuna::page_bounds(lacuna::Cpu{}, lacuna::PageBoundsArgs<T>{c.problem().kv, sizes.len_k, bounds, page_tokens}));
+  REQUIRE(
+      lacuna::page_bounds(lacuna::Cpu{}, lacuna::PageBoundsArgs<T>{c.problem().kv, sizes.len_k, bounds, page_tokens}));
   REQUIRE(support::explain_bounds<T>(bounds, in, page_tokens) == "");
   std::fill(memory.begin(), memory.end(), support::poison<T>());
   for (std::int64_t len = 1; len <= sizes.len_k; ++len) {
@@ -46,7 +48,8 @@ TEST_CASE("page bounds: at once or token by token, they equal the oracle's", "[k
 }
 
 TEST_CASE("page bounds: tied, huge, tiny and NaN keys, and any layout", "[kernels]") {
-  for (Data data : {Data::ties, Data::huge, Data::tiny, Data::nan_key}) equals_the_oracle<float>({1, 60, 2, 1, 16}, 16, data);
+  for (Data data : {Data::ties, Data::huge, Data::tiny, Data::nan_key})
+    equals_the_oracle<float>({1, 60, 2, 1, 16}, 16, data);
   for (auto const& layout : support::layouts()) equals_the_oracle<float>({1, 60, 2, 1, 16}, 16, Data::random, layout);
 }
 
@@ -69,7 +72,8 @@ TEST_CASE("page bounds: arguments that do not fit together are refused", "[kerne
   ProblemCase<float> c(support::make_inputs<float>({1, 40, 1, 1, 16}, Data::random, 3));
   std::vector<float> memory(3 * 2 * 16);
   auto complaint = [&](auto const& spoil) {
-    lacuna::PageBoundsArgs<float> args{c.problem().kv, 40, lacuna::dense_view<float, 4>(memory.data(), {1, 3, 2, 16}), 16};
+    lacuna::PageBoundsArgs<float> args{c.problem().kv, 40, lacuna::dense_view<float, 4>(memory.data(), {1, 3, 2, 16}),
+                                       16};
     spoil(args);
     return std::string(lacuna::page_bounds(lacuna::Cpu{}, args).message);
   };

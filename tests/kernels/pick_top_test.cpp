@@ -59,14 +59,16 @@ struct Picking {
     REQUIRE(run() == "");
     for (std::size_t r = 0; r < rows.size(); ++r) {
       std::size_t const candidate_count = candidates.empty() ? rows[r].size() : static_cast<std::size_t>(candidates[r]);
-      reference::UnitScores const exact(rows[r].begin(), rows[r].begin() + static_cast<std::ptrdiff_t>(candidate_count));
+      reference::UnitScores const exact(rows[r].begin(),
+                                        rows[r].begin() + static_cast<std::ptrdiff_t>(candidate_count));
       CAPTURE(r, wanted[r], candidate_count);
       auto const kept = support::units_of(
           lacuna::dense_view<std::int32_t, 2>(units.data(), {static_cast<std::int64_t>(rows.size()), capacity}),
           static_cast<std::int64_t>(r), counts[r]);
       REQUIRE(kept == reference::top_units(exact, {}, wanted[r]));
     }
-    for (std::size_t e = rows.size() * static_cast<std::size_t>(capacity); e < units.size(); ++e) REQUIRE(units[e] == -7);
+    for (std::size_t e = rows.size() * static_cast<std::size_t>(capacity); e < units.size(); ++e)
+      REQUIRE(units[e] == -7);
   }
 };
 
@@ -113,7 +115,8 @@ TEST_CASE("pick top: ties go to the lower unit, also where positive and negative
 TEST_CASE("pick top: NaN ranks with minus infinity, behind every number", "[kernels]") {
   Picking picking{{{kNan, -1e30F, kNan, -kInf, kNan}}, {3}, {}, 5, {}, {}, {}};
   picking.check();
-  CHECK(std::vector<std::int32_t>(picking.units.begin(), picking.units.begin() + 3) == std::vector<std::int32_t>{0, 1, 2});
+  CHECK(std::vector<std::int32_t>(picking.units.begin(), picking.units.begin() + 3) ==
+        std::vector<std::int32_t>{0, 1, 2});
 }
 
 TEST_CASE("pick top: nothing wanted, nothing there", "[kernels]") {
@@ -150,7 +153,8 @@ TEST_CASE("pick top: arguments that do not fit together are refused", "[kernels]
         "pick_top: wanted, units and counts must have one entry per row of scores");
   CHECK(complaint([](auto&, auto& a) { a.candidates.extents[0] = 1; }) ==
         "pick_top: candidates must have one entry per row of scores");
-  CHECK(complaint([](auto&, auto& a) { a.scores.strides[1] = 2; }) == "pick_top: the last axis of scores must be dense");
+  CHECK(complaint([](auto&, auto& a) { a.scores.strides[1] = 2; }) ==
+        "pick_top: the last axis of scores must be dense");
   CHECK(complaint([](auto& p, auto&) { p.candidates[1] = 4; }) == "pick_top: more candidates than scores");
   CHECK(complaint([](auto& p, auto&) { p.candidates[1] = -1; }) == "pick_top: more candidates than scores");
   CHECK(complaint([](auto& p, auto&) { p.wanted[1] = -1; }) == "pick_top: wanted must not be negative");

@@ -35,10 +35,10 @@ Mass window_scores(ProblemCase<T> const& c, std::int64_t window, bool grouped, l
   mass.complaint = support::run_in_exact_scratch(
       [&](lacuna::Workspace& w) { lacuna::reserve_window_scores(exec, lacuna::shape_of(problem), window, w); },
       [&](lacuna::Workspace w) {
-        return lacuna::window_scores(exec, lacuna::WindowScoresArgs<T>{
-                                               problem, window,
-                                               lacuna::dense_view<float, 2>(mass.columns.data(), {rows, len}),
-                                               lacuna::dense_view<float, 2>(mass.diagonals.data(), {rows, len}), w});
+        return lacuna::window_scores(
+            exec,
+            lacuna::WindowScoresArgs<T>{problem, window, lacuna::dense_view<float, 2>(mass.columns.data(), {rows, len}),
+                                        lacuna::dense_view<float, 2>(mass.diagonals.data(), {rows, len}), w});
       },
       "window_scores: the workspace is smaller than planned", len == 0);
   return mass;
@@ -129,7 +129,8 @@ TEST_CASE("window scores: arguments that do not fit together are refused", "[ker
   };
   CHECK(complaint([](auto&) {}).empty());
   CHECK(complaint([](auto& a) { a.diagonals.data = nullptr; }).empty());
-  CHECK(complaint([](auto& a) { a.problem.kv.k = nullptr; }) == "problem: k and v must not be null when tokens are held");
+  CHECK(complaint([](auto& a) { a.problem.kv.k = nullptr; }) ==
+        "problem: k and v must not be null when tokens are held");
   CHECK(complaint([](auto& a) { a.window = 0; }) == "window_scores: window must be at least 1");
   CHECK(complaint([](auto& a) { a.columns.extents[0] = 3; }) ==
         "window_scores: columns must have one row per KV head or per query head");

@@ -22,8 +22,9 @@ template <class Cache>
 lacuna::Status retain(Cache& cache, std::vector<Units> const& kept, std::int64_t held) {
   support::IdTable table(kept);
   std::vector<std::int32_t> lens(kept.size(), static_cast<std::int32_t>(held));
-  return cache.retain(lacuna::Cpu{}, {table.ids(), table.counts(),
-                                      lacuna::dense_view<std::int32_t, 1>(lens.data(), {static_cast<std::int64_t>(kept.size())})});
+  return cache.retain(lacuna::Cpu{},
+                      {table.ids(), table.counts(),
+                       lacuna::dense_view<std::int32_t, 1>(lens.data(), {static_cast<std::int64_t>(kept.size())})});
 }
 
 TEST_CASE("evicting cache: keeps what was picked, gives pages back, and goes on at each head's end", "[kv]") {

@@ -31,7 +31,8 @@ TEST_CASE("kv store: rows that do not fit the store are refused", "[kv]") {
   };
   CHECK(complaint([](auto&, auto&) {}).empty());
   CHECK(complaint([](auto&, auto& v) { v.extents[0] = 2; }) == "append: k and v must have the same extents");
-  CHECK(complaint([](auto& k, auto& v) { k.extents[1] = v.extents[1] = 1; }) == "append: k must have one row per KV head");
+  CHECK(complaint([](auto& k, auto& v) { k.extents[1] = v.extents[1] = 1; }) ==
+        "append: k must have one row per KV head");
   CHECK(complaint([](auto& k, auto& v) { k.extents[2] = v.extents[2] = 4; }) == "append: k must have the store's dim");
   CHECK(complaint([](auto&, auto& v) { v.strides[2] = 2; }) == "append: the last axis of k and v must be dense");
   CHECK(complaint([](auto& k, auto& v) { k.extents[0] = v.extents[0] = -1; }) == "append: tokens must not be negative");

@@ -26,7 +26,8 @@ void grows(std::int64_t page_tokens, std::int64_t bounds_tokens, Data data) {
     held += tokens;
     auto const now = support::rows_of(in, 0, 0, held);
     for (std::int64_t head : {0, 1}) {
-      if (data == Data::random) REQUIRE(support::explain_tokens(cache.store().view(), head, in, both_ends(held, held, 0)) == "");
+      if (data == Data::random)
+        REQUIRE(support::explain_tokens(cache.store().view(), head, in, both_ends(held, held, 0)) == "");
       REQUIRE(cache.store().length(head) == held);
     }
     if (bounds_tokens > 0) REQUIRE(support::explain_bounds<T>(cache.store().view().bounds, now, bounds_tokens) == "");

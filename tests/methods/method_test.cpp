@@ -57,8 +57,9 @@ TEST_CASE("method: a selector of one's own and a share of the length compose", "
   REQUIRE(run.run(c.problem(), c.out()) == "");
   // 12 full pages, a quarter of them: the first, the two latest, and the current page on top.
   CHECK(support::units_of(run.index().pages, 0, run.index().counts(0)) == Units{0, 10, 11, 12});
-  auto const exact = reference::attend(
-      in, [&](std::int64_t, std::int64_t) { return reference::page_keys({0, 10, 11, 12}, 8, 101); });
+  auto const exact = reference::attend(in, [&](std::int64_t, std::int64_t) {
+    return reference::page_keys({0, 10, 11, 12}, 8, 101);
+  });
   CHECK(support::explain_answer(c, exact) == "");
 }
 
@@ -86,7 +87,8 @@ TEST_CASE("method: a smaller budget keeps a part of what a larger one keeps", "[
   support::BoundsCase<float> b(support::make_inputs<float>({1, 300, 1, 2, 32}, Data::random, 3), 16);
   for (std::int64_t budget : {80, 96, 128, 240}) {
     CAPTURE(budget);
-    lacuna::VerticalSlash const slash{.selector = {.inner = {.window = 32}}, .budget = {.columns = budget, .diagonals = budget}};
+    lacuna::VerticalSlash const slash{.selector = {.inner = {.window = 32}},
+                                      .budget = {.columns = budget, .diagonals = budget}};
     MethodRun<lacuna::VerticalSlash> prefill(slash, c.problem());
     REQUIRE(prefill.select(c.problem()) == "");
     Units const columns = support::units_of(prefill.index().columns, 1, prefill.index().counts(1, 0));

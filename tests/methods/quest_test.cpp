@@ -56,7 +56,8 @@ void equals_the_oracle(M const& method, std::int64_t page_tokens, Sizes const& s
   double kept_tokens = 0.0;
   for (std::int64_t row = 0; row < (share ? in.heads_kv : in.heads_q); ++row) {
     CAPTURE(row);
-    auto const scores = share ? reference::quest_shared_scores(in, row, page_tokens) : reference::quest_scores(in, row, page_tokens);
+    auto const scores =
+        share ? reference::quest_shared_scores(in, row, page_tokens) : reference::quest_scores(in, row, page_tokens);
     kept.push_back(pages_of(run.index(), row));
     kept_tokens += static_cast<double>(reference::page_keys(kept.back(), page_tokens, len).size());
     REQUIRE(kept.back().back() == reference::current_page(len, page_tokens));
@@ -73,8 +74,9 @@ void equals_the_oracle(M const& method, std::int64_t page_tokens, Sizes const& s
 }
 
 std::vector<Sizes> decode_sizes() {
-  return {{1, 1, 1, 1, 16},    {1, 15, 2, 3, 32},  {1, 16, 1, 8, 64},  {1, 17, 2, 2, 16},  {1, 47, 1, 2, 80}, {1, 97, 1, 5, 80},
-          {1, 144, 2, 1, 32},  {1, 145, 2, 7, 64}, {1, 256, 1, 4, 128}, {1, 257, 3, 1, 32}, {1, 1000, 2, 2, 64}};
+  return {{1, 1, 1, 1, 16},    {1, 15, 2, 3, 32},  {1, 16, 1, 8, 64},  {1, 17, 2, 2, 16},
+          {1, 47, 1, 2, 80},   {1, 97, 1, 5, 80},  {1, 144, 2, 1, 32}, {1, 145, 2, 7, 64},
+          {1, 256, 1, 4, 128}, {1, 257, 3, 1, 32}, {1, 1000, 2, 2, 64}};
 }
 
 TEST_CASE("quest: every length equals the oracle, shared by the group and per query head", "[methods]") {
@@ -95,7 +97,8 @@ TEST_CASE("quest: cache pages unlike the selection pages", "[methods]") {
 
 TEST_CASE("quest: tied, huge, tiny and NaN inputs equal the oracle", "[methods]") {
   for (Data data : {Data::ties, Data::huge, Data::tiny, Data::nan_key})
-    for (bool share : {true, false}) equals_the_oracle<float>(method_of<Quest>(64, share), 16, {1, 200, 2, 2, 32}, data);
+    for (bool share : {true, false})
+      equals_the_oracle<float>(method_of<Quest>(64, share), 16, {1, 200, 2, 2, 32}, data);
 }
 
 TEST_CASE("quest: an infinite query still picks pages that exist, each once", "[methods]") {
@@ -154,7 +157,8 @@ void decodes_like_the_oracle(std::int64_t prompt, std::int64_t steps, std::int64
   support::CacheCase<T, lacuna::PagedCache> cache(heads_kv, dim, prompt + steps, cache_page, 16);
   REQUIRE(cache.append(all, 0, prompt) == "");
   auto const method = method_of<Quest>(48);
-  MethodRun<Quest> run(method, {1, prompt + steps, heads_kv * group, heads_kv, dim}, lacuna::Cpu{});  // one plan for all steps
+  MethodRun<Quest> run(method, {1, prompt + steps, heads_kv * group, heads_kv, dim},
+                       lacuna::Cpu{});  // one plan for all steps
   for (std::int64_t step = 0; step < steps; ++step) {
     CAPTURE(step);
     REQUIRE(cache.append(all, prompt + step, prompt + step + 1) == "");

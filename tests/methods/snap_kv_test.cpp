@@ -42,7 +42,8 @@ Units kept_by(lacuna::TokenIndex const& index, std::int64_t head) {
 template <class T>
 void equals_the_oracle(SnapKvRule const& rule, Sizes const& sizes, Data data) {
   std::int64_t const n = sizes.len_k;
-  CAPTURE(name_of(sizes), name_of(data), rule.capacity, rule.window, rule.smoothing, rule.sink_tokens, rule.recent_tokens);
+  CAPTURE(name_of(sizes), name_of(data), rule.capacity, rule.window, rule.smoothing, rule.sink_tokens,
+          rule.recent_tokens);
   auto const in = support::make_inputs<T>(sizes, data, 800 + static_cast<std::uint64_t>(n));
   ProblemCase<T> c(in);
   MethodRun<SnapKv> run(method_of(rule), c.problem());
@@ -107,7 +108,8 @@ TEST_CASE("snap-kv: sinks and recent tokens are always kept, within the capacity
   for (std::int64_t head : {0, 1}) {
     Units const kept = kept_by(run.index(), head);
     CHECK(kept.size() == 40);
-    for (std::int64_t token : reference::both_ends(300, 4, 32)) CHECK(std::binary_search(kept.begin(), kept.end(), token));
+    for (std::int64_t token : reference::both_ends(300, 4, 32))
+      CHECK(std::binary_search(kept.begin(), kept.end(), token));
   }
 }
 
@@ -129,7 +131,8 @@ template <class T>
 void eviction_equals_a_mask(Sizes const& sizes, SnapKvRule const& rule, std::int64_t steps, std::int64_t page_tokens) {
   CAPTURE(name_of(sizes), page_tokens);
   std::int64_t const prompt = sizes.len_k;
-  auto const all = support::make_inputs<T>({prompt + steps, prompt + steps, sizes.heads_kv, sizes.group, sizes.dim}, Data::random, 9);
+  auto const all = support::make_inputs<T>({prompt + steps, prompt + steps, sizes.heads_kv, sizes.group, sizes.dim},
+                                           Data::random, 9);
   support::CacheCase<T, lacuna::EvictingCache> cache(sizes.heads_kv, sizes.dim, prompt + steps, page_tokens, 0);
   REQUIRE(cache.append(all, 0, prompt) == "");
   std::int64_t const pages_of_prompt = cache.pool().pages() - cache.pool().free_pages();

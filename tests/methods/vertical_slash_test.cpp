@@ -61,15 +61,18 @@ void equals_the_oracle(M const& method, std::int64_t tile, Sizes const& sizes, D
     Units const near = reference::both_ends(n, std::min(method.selector.recent_tokens, n), 0);
     double const relative = data == Data::ties || data == Data::nan_key ? 0.0 : data == Data::huge ? 5e-2 : 2e-5;
     CAPTURE(head);
-    REQUIRE(reference::explain_selection(choices.back().columns, scores.columns, sinks, method.budget.columns,
-                                         relative * reference::cut_magnitude(scores.columns, sinks, method.budget.columns)) == "");
-    REQUIRE(reference::explain_selection(choices.back().diagonals, scores.slashes, near, method.budget.diagonals,
-                                         relative * reference::cut_magnitude(scores.slashes, near, method.budget.diagonals)) == "");
+    REQUIRE(reference::explain_selection(
+                choices.back().columns, scores.columns, sinks, method.budget.columns,
+                relative * reference::cut_magnitude(scores.columns, sinks, method.budget.columns)) == "");
+    REQUIRE(reference::explain_selection(
+                choices.back().diagonals, scores.slashes, near, method.budget.diagonals,
+                relative * reference::cut_magnitude(scores.slashes, near, method.budget.diagonals)) == "");
   }
   double kept = 0.0, causal = 0.0;
   auto const exact = reference::attend(in, [&](std::int64_t head, std::int64_t row) {
     Choice const& choice = choices[static_cast<std::size_t>(head)];
-    auto const keys = dense ? dense_keys(in, row) : reference::vertical_slash_keys(choice.columns, choice.diagonals, row, tile);
+    auto const keys =
+        dense ? dense_keys(in, row) : reference::vertical_slash_keys(choice.columns, choice.diagonals, row, tile);
     kept += static_cast<double>(keys.size());
     causal += static_cast<double>(row + 1);
     return keys;
@@ -163,7 +166,8 @@ TEST_CASE("vertical-slash: permuted heads permute the answer", "[methods]") {
   auto turn = [&](std::vector<double> const& from, std::vector<double>& to) {
     for (std::int64_t i = 0; i < 150; ++i)
       for (std::int64_t h = 0; h < 3; ++h)
-        std::copy_n(&from[static_cast<std::size_t>((i * 3 + h) * 32)], 32, &to[static_cast<std::size_t>((i * 3 + (h + 1) % 3) * 32)]);
+        std::copy_n(&from[static_cast<std::size_t>((i * 3 + h) * 32)], 32,
+                    &to[static_cast<std::size_t>((i * 3 + (h + 1) % 3) * 32)]);
   };
   turn(in.q, turned.q), turn(in.k, turned.k), turn(in.v, turned.v);
   ProblemCase<float> a(in), b(turned);

@@ -11,15 +11,15 @@
 namespace reference {
 
 struct Attention {
-  std::vector<double> out;        // [len_q, heads_q, dim]
-  std::vector<double> lse;        // [len_q, heads_q], natural logarithm
-  std::vector<double> spread;     // [len_q, heads_q, dim], sum over the keys of w |V|
+  std::vector<double> out;          // [len_q, heads_q, dim]
+  std::vector<double> lse;          // [len_q, heads_q], natural logarithm
+  std::vector<double> spread;       // [len_q, heads_q, dim], sum over the keys of w |V|
   std::vector<double> logit_error;  // [len_q, heads_q], worst error of one logit computed in float
 };
 
 /// Softmax attention of every query over exactly the keys that `keys_of(head, row)` names. No keys: 0 and -inf. NaN and
-/// infinities go where the textbook formula sends them; where it asks for -inf - -inf, because every single logit is -inf, the
-/// row counts as one without keys.
+/// infinities go where the textbook formula sends them; where it asks for -inf - -inf, because every single logit is
+/// -inf, the row counts as one without keys.
 template <class KeysOf>
 Attention attend(Inputs const& in, KeysOf const& keys_of) {
   constexpr double kInf = std::numeric_limits<double>::infinity();

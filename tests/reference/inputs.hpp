@@ -6,8 +6,8 @@
 
 namespace reference {
 
-/// One attention problem in double. The numbers are already rounded to whatever storage type the library is given, so that
-/// the two sides start from the same values. Query row i stands at position len_k - len_q + i.
+/// One attention problem in double. The numbers are already rounded to whatever storage type the library is given, so
+/// that the two sides start from the same values. Query row i stands at position len_k - len_q + i.
 struct Inputs {
   std::int64_t len_q = 0;
   std::int64_t len_k = 0;

@@ -52,7 +52,8 @@ inline std::int64_t current_page(std::int64_t len, std::int64_t page_tokens) { r
 inline UnitScores quest_scores(Inputs const& in, std::int64_t head_q, std::int64_t page_tokens) {
   UnitScores scores;
   for (std::int64_t page = 0; page < current_page(in.len_k, page_tokens); ++page)
-    scores.push_back(bound_score(in.query(in.len_q - 1, head_q), page_bounds(in, in.head_kv(head_q), page, page_tokens)));
+    scores.push_back(
+        bound_score(in.query(in.len_q - 1, head_q), page_bounds(in, in.head_kv(head_q), page, page_tokens)));
   return scores;
 }
 

@@ -35,8 +35,9 @@ inline Units top_units(UnitScores const& raw, Units const& forced, std::int64_t 
   return order;
 }
 
-/// Empty when `kept` is a right answer, otherwise what is wrong with it. Scores within `tolerance` of the score at the cut
-/// may fall on either side of it, because the library ranks floats; with tolerance 0 only the exact answer is right.
+/// Empty when `kept` is a right answer, otherwise what is wrong with it. Scores within `tolerance` of the score at the
+/// cut may fall on either side of it, because the library ranks floats; with tolerance 0 only the exact answer is
+/// right.
 inline std::string explain_selection(Units const& kept, UnitScores const& raw, Units const& forced, std::int64_t count,
                                      double tolerance) {
   std::ostringstream why;
@@ -65,7 +66,8 @@ inline std::string explain_selection(Units const& kept, UnitScores const& raw, U
     if (is_kept == is_best) continue;
     bool const near = std::isfinite(scores[unit]) && std::isfinite(cut) && std::abs(scores[unit] - cut) <= tolerance;
     if (tolerance > 0.0 && near) continue;
-    why << (is_kept ? "kept unit " : "dropped unit ") << unit << " of score " << scores[unit] << ", the cut is at " << cut;
+    why << (is_kept ? "kept unit " : "dropped unit ") << unit << " of score " << scores[unit] << ", the cut is at "
+        << cut;
     return why.str();
   }
   return "";

@@ -21,7 +21,8 @@ inline UnitScores smooth(UnitScores const& scores, std::int64_t width) {
   return smoothed;
 }
 
-/// Attention that each token of one KV head receives from the last queries: mean over the group, then sum over the window.
+/// Attention that each token of one KV head receives from the last queries: mean over the group, then sum over the
+/// window.
 inline UnitScores window_mass(Inputs const& in, std::int64_t head_kv, std::int64_t window) {
   UnitScores mass(static_cast<std::size_t>(in.len_k));
   for (std::int64_t g = 0; g < in.group(); ++g)

@@ -37,8 +37,9 @@ struct VerticalSlashRow {
   bool operator==(VerticalSlashRow const&) const = default;
 };
 
-/// Tile conversion of query block m (the paper's kernel has tile = 64). Only offsets below the block's end count; the farthest
-/// comes first. An interval grows by one whole tile at a time and is never stretched to where the next diagonal asks.
+/// Tile conversion of query block m (the paper's kernel has tile = 64). Only offsets below the block's end count; the
+/// farthest comes first. An interval grows by one whole tile at a time and is never stretched to where the next
+/// diagonal asks.
 inline VerticalSlashRow convert_row(Units const& vertical, Units const& slash, std::int64_t m, std::int64_t tile) {
   std::int64_t const end = tile * (m + 1);
   std::vector<std::int64_t> interval_ends;
@@ -83,7 +84,8 @@ inline bool vertical_slash_is_dense(std::int64_t len, std::int64_t window, std::
 }
 
 /// The paper's own measure: whole tiles and whole columns, also where they reach over the diagonal. May be negative.
-inline double vertical_slash_paper_sparsity(Units const& vertical, Units const& slash, std::int64_t len, std::int64_t tile) {
+inline double vertical_slash_paper_sparsity(Units const& vertical, Units const& slash, std::int64_t len,
+                                            std::int64_t tile) {
   double cells = 0.0;
   for (std::int64_t m = 0; m * tile < len; ++m) {
     VerticalSlashRow const row = convert_row(vertical, slash, m, tile);

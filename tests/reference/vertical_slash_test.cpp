@@ -30,7 +30,8 @@ TEST_CASE("reference vertical-slash: density and the paper's sparsity of the sec
   for (std::int64_t i = 0; i < golden.len; ++i)
     kept += static_cast<double>(reference::vertical_slash_keys(golden.vertical, golden.slash, i, 64).size());
   CHECK(kept / (256.0 * 257.0 / 2.0) == Approx(0.928).margin(5e-4));
-  CHECK(reference::vertical_slash_paper_sparsity(golden.vertical, golden.slash, 256, 64) == Approx(-0.255).margin(5e-4));
+  CHECK(reference::vertical_slash_paper_sparsity(golden.vertical, golden.slash, 256, 64) ==
+        Approx(-0.255).margin(5e-4));
   CHECK(reference::vertical_slash_paper_sparsity({0, 1, 2, 3}, reference::first_offsets(64), 64, 64) ==
         Approx(-0.969).margin(5e-4));
 }

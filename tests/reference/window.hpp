@@ -27,7 +27,7 @@ inline std::vector<std::vector<double>> window_attention(Inputs const& in, std::
       highest = std::isnan(logit) ? logit : std::max(highest, logit);
     }
     double total = 0.0;
-    for (auto x = p.begin(); x != p.begin() + seen; ++x) total += *x = std::exp(*x - highest);
+    for (auto x = p.begin(); x != p.begin() + seen; ++x) total += * x = std::exp(*x - highest);
     for (auto x = p.begin(); x != p.begin() + seen; ++x) *x /= total;
     attention.push_back(p);
   }

@@ -37,7 +37,8 @@ struct Given {
   template <class U, class T>
   lacuna::Status score(lacuna::Cpu, U const&, lacuna::Problem<T> const&, lacuna::Workspace, lacuna::Scores out) const {
     for (std::int64_t head = 0; head < out.extent(0); ++head)
-      for (std::int64_t unit = 0; unit < out.extent(2); ++unit) out(head, 0, unit) = scores[static_cast<std::size_t>(unit)];
+      for (std::int64_t unit = 0; unit < out.extent(2); ++unit)
+        out(head, 0, unit) = scores[static_cast<std::size_t>(unit)];
     return {};
   }
 };
@@ -88,7 +89,7 @@ TEST_CASE("smoothed: an even or empty width is refused, and so is too little mem
   support::ProblemCase<float> c(support::make_inputs<float>({1, 4, 1, 1, 4}, support::Data::random, 1));
   std::vector<float> out(4);
   auto const status = Smoothed<Given>{{{1, 2, 3, 4}}, 3}.score(lacuna::Cpu{}, Token{}, c.problem(), lacuna::Workspace{},
-                                                              lacuna::dense_view<float, 3>(out.data(), {1, 1, 4}));
+                                                               lacuna::dense_view<float, 3>(out.data(), {1, 1, 4}));
   CHECK(status.code == lacuna::Errc::workspace_too_small);
   CHECK(std::string(status.message) == "smoothed: the workspace is smaller than planned");
 }

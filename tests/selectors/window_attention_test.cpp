@@ -44,7 +44,8 @@ TEST_CASE("window attention: tokens of every KV head, mean over its group", "[se
   auto const run = support::score(WindowAttention{16}, Token{}, c.problem());
   REQUIRE(run.complaint == "");
   REQUIRE(run.rows.size() == 2);
-  for (std::int64_t head : {0, 1}) close(run.rows[static_cast<std::size_t>(head)], reference::window_mass(in, head, 16));
+  for (std::int64_t head : {0, 1})
+    close(run.rows[static_cast<std::size_t>(head)], reference::window_mass(in, head, 16));
 }
 
 TEST_CASE("window attention: the columns of one window row add up to one", "[selectors]") {

@@ -13,13 +13,20 @@
 namespace support {
 
 /// The queries [first, last) of a longer sequence, with its first `len_k` keys and values.
-inline reference::Inputs rows_of(reference::Inputs const& in, std::int64_t first, std::int64_t last, std::int64_t len_k) {
+inline reference::Inputs rows_of(reference::Inputs const& in, std::int64_t first, std::int64_t last,
+                                 std::int64_t len_k) {
   auto slice = [](std::vector<double> const& from, std::int64_t begin, std::int64_t end) {
     return std::vector<double>(from.begin() + begin, from.begin() + end);
   };
   std::int64_t const q_row = in.heads_q * in.dim, k_row = in.heads_kv * in.dim;
-  return {last - first, len_k, in.heads_q, in.heads_kv, in.dim, slice(in.q, first * q_row, last * q_row),
-          slice(in.k, 0, len_k * k_row), slice(in.v, 0, len_k * k_row)};
+  return {last - first,
+          len_k,
+          in.heads_q,
+          in.heads_kv,
+          in.dim,
+          slice(in.q, first * q_row, last * q_row),
+          slice(in.k, 0, len_k * k_row),
+          slice(in.v, 0, len_k * k_row)};
 }
 
 /// Tokens [first, last) in storage type, heads first and padded, as a caller may hand them to a cache.
@@ -83,7 +90,8 @@ class CacheCase {
 template <class T>
 std::string explain_tokens(lacuna::KvView<T> const& kv, std::int64_t head, reference::Inputs const& in,
                            std::vector<std::int64_t> const& tokens) {
-  if (kv.length(head) != static_cast<std::int64_t>(tokens.size())) return "holds " + std::to_string(kv.length(head)) + " tokens";
+  if (kv.length(head) != static_cast<std::int64_t>(tokens.size()))
+    return "holds " + std::to_string(kv.length(head)) + " tokens";
   for (std::size_t t = 0; t < tokens.size(); ++t) {
     for (std::int64_t x = 0; x < in.dim; ++x) {
       std::int64_t const at = kv.offset(head, static_cast<std::int64_t>(t)) + x;

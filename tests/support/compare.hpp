@@ -21,8 +21,8 @@ inline double largest_magnitude(std::vector<double> const& values) {
 }
 
 /// How far one output element may lie from the double answer.
-///   float: 2e-6 of the largest value. Where logits are huge one logit of error e moves the output by 2 e of the spread.
-///   16 bits: one rounding of the output, one of each probability, and the same logit error.
+///   float: 2e-6 of the largest value. Where logits are huge one logit of error e moves the output by 2 e of the
+///   spread. 16 bits: one rounding of the output, one of each probability, and the same logit error.
 template <class T>
 double value_tolerance(Data data, double largest_value, double exact, double spread, double logit_error) {
   double const logit_term = 2.0 * logit_error * spread;
@@ -32,8 +32,8 @@ double value_tolerance(Data data, double largest_value, double exact, double spr
   return u * std::abs(exact) + (u + 0x1p-20) * spread + logit_term + 1e-40;
 }
 
-/// Empty when the answer in `got` is right, otherwise the first thing that is not. Where the exact answer is NaN or infinite
-/// the library must not pretend to know better.
+/// Empty when the answer in `got` is right, otherwise the first thing that is not. Where the exact answer is NaN or
+/// infinite the library must not pretend to know better.
 template <class T>
 std::string explain_answer(ProblemCase<T> const& got, reference::Attention const& exact, Data data = Data::random) {
   reference::Inputs const& in = got.inputs();

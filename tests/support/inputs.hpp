@@ -83,10 +83,13 @@ reference::Inputs make_inputs(Sizes const& sizes, Data data, std::uint64_t seed)
   if (data == Data::ties)
     for (std::size_t e = 0; e < in.k.size(); ++e) in.k[e] = 0.5;
   if (data == Data::nan_key && in.len_k > 0)
-    in.k[static_cast<std::size_t>(random.below(in.len_k) * in.heads_kv * in.dim)] = std::numeric_limits<double>::quiet_NaN();
+    in.k[static_cast<std::size_t>(random.below(in.len_k) * in.heads_kv * in.dim)] =
+        std::numeric_limits<double>::quiet_NaN();
   if (data == Data::infinite_query && in.len_q > 0) {
-    in.q[static_cast<std::size_t>(random.below(in.len_q) * in.heads_q * in.dim)] = std::numeric_limits<double>::infinity();
-    in.q[static_cast<std::size_t>(random.below(in.len_q) * in.heads_q * in.dim)] = -std::numeric_limits<double>::infinity();
+    in.q[static_cast<std::size_t>(random.below(in.len_q) * in.heads_q * in.dim)] =
+        std::numeric_limits<double>::infinity();
+    in.q[static_cast<std::size_t>(random.below(in.len_q) * in.heads_q * in.dim)] =
+        -std::numeric_limits<double>::infinity();
   }
   return in;
 }

@@ -8,8 +8,9 @@
 
 namespace support {
 
-/// Calls a kernel with exactly the scratch that `reserve(workspace)` counts. Empty when the call succeeds and stays inside,
-/// and when one byte less is refused with this sentence: always, unless `may_need_less` because there is nothing to do.
+/// Calls a kernel with exactly the scratch that `reserve(workspace)` counts. Empty when the call succeeds and stays
+/// inside, and when one byte less is refused with this sentence: always, unless `may_need_less` because there is
+/// nothing to do.
 template <class Reserve, class Call>
 std::string run_in_exact_scratch(Reserve const& reserve, Call const& call, std::string const& refusal,
                                  bool may_need_less = false) {

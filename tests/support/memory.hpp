@@ -14,7 +14,8 @@ namespace support {
 class GuardedMemory {
  public:
   explicit GuardedMemory(std::size_t bytes)
-      : bytes_(bytes), memory_(static_cast<unsigned char*>(::operator new(bytes + 2 * kGuard, std::align_val_t{kGuard}))) {
+      : bytes_(bytes),
+        memory_(static_cast<unsigned char*>(::operator new (bytes + 2 * kGuard, std::align_val_t{kGuard}))) {
     std::memset(memory_.get(), kPoison, bytes_ + 2 * kGuard);
   }
 
@@ -33,7 +34,7 @@ class GuardedMemory {
   static constexpr std::size_t kGuard = 4096;
   static constexpr unsigned char kPoison = 0xFF;  // NaN in every format, -1 as an id
   struct Free {
-    void operator()(unsigned char* p) const { ::operator delete(p, std::align_val_t{kGuard}); }
+    void operator()(unsigned char* p) const { ::operator delete (p, std::align_val_t{kGuard}); }
   };
   std::size_t bytes_;
   std::unique_ptr<unsigned char, Free> memory_;

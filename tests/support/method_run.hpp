@@ -20,7 +20,10 @@ class MethodRun {
       : MethodRun(method, lacuna::shape_of(problem), exec) {}
 
   MethodRun(M const& method, lacuna::Shape const& shape, lacuna::Cpu exec)
-      : method_(method), exec_(exec), plan_(method.plan(exec, shape)), index_memory_(plan_->index_bytes),
+      : method_(method),
+        exec_(exec),
+        plan_(method.plan(exec, shape)),
+        index_memory_(plan_->index_bytes),
         scratch_(plan_->workspace_bytes) {
     lacuna::Workspace memory = index_memory_.workspace();
     if (plan_) index_ = method_.make_index(shape, memory);

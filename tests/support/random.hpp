@@ -20,7 +20,9 @@ class Random {
   /// In [0, 1).
   double uniform() { return std::ldexp(static_cast<double>(bits() >> 11U), -53); }
   /// In [0, bound).
-  std::int64_t below(std::int64_t bound) { return static_cast<std::int64_t>(bits() % static_cast<std::uint64_t>(bound)); }
+  std::int64_t below(std::int64_t bound) {
+    return static_cast<std::int64_t>(bits() % static_cast<std::uint64_t>(bound));
+  }
   double normal() {
     double const radius = std::sqrt(-2.0 * std::log(1.0 - uniform()));
     return radius * std::cos(6.283185307179586 * uniform());

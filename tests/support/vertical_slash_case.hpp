@@ -23,7 +23,8 @@ class VerticalSlashCase {
     }
     index_.columns = columns_.ids();
     index_.diagonals = diagonals_.ids();
-    index_.counts = lacuna::dense_view<std::int32_t, 2>(counts_.data(), {static_cast<std::int64_t>(vertical_.size()), 2});
+    index_.counts =
+        lacuna::dense_view<std::int32_t, 2>(counts_.data(), {static_cast<std::int64_t>(vertical_.size()), 2});
     index_.len_q = index_.len_k = len;
     index_.tile = tile;
   }

@@ -51,7 +51,8 @@ TEST_CASE("vertical-slash unit: anchors are the first columns and the nearest di
   Fixture f;
   f.scores.assign(20, 0.0F);
   f.unit.anchor(f.c.problem(), 2, 3, lacuna::dense_view<float, 3>(f.scores.data(), {1, 2, 10}));
-  for (std::size_t unit = 0; unit < 20; ++unit) CHECK((f.scores[unit] == kInf) == (unit < 2 || (unit >= 10 && unit < 13)));
+  for (std::size_t unit = 0; unit < 20; ++unit)
+    CHECK((f.scores[unit] == kInf) == (unit < 2 || (unit >= 10 && unit < 13)));
 }
 
 TEST_CASE("vertical-slash unit: a budget that covers the prompt keeps every column", "[units]") {
