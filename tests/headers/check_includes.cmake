@@ -2,6 +2,7 @@
 cmake_minimum_required(VERSION 3.22)
 set(may_include_core core)
 set(may_include_index core index)
+set(may_include_cost core cost)
 set(may_include_kernels core index kernels)
 set(may_include_units core index kernels units)
 set(may_include_selectors core index kernels units selectors)

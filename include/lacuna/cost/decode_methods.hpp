@@ -102,8 +102,8 @@ struct TopMassCost {
     if (!work.sparse) return work;
     double const estimated = candidates * static_cast<double>(shape.len_k);
     constexpr double kFourBits = 0.5;
-    work.select = work.select + Work{0.5 * attend_flops(shape, estimated),
-                                     0.5 * kv_bytes(shape, estimated, {.kv = kFourBits})};
+    work.select =
+        work.select + Work{0.5 * attend_flops(shape, estimated), 0.5 * kv_bytes(shape, estimated, {.kv = kFourBits})};
     return work;
   }
 };

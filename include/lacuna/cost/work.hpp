@@ -8,6 +8,9 @@
 
 namespace lacuna {
 
+// Counts in double: a prefill of a large model has more FLOPs than an int64 holds. Shapes are taken to have passed
+// Shape::check(), and sizes of windows, blocks and pages to be at least 1.
+
 /// What one call of one attention layer computes and moves, over all of its heads. A multiply-add is 2 FLOPs; a
 /// comparison counts as 1. Multiply by layers and batch as needed.
 struct Work {
