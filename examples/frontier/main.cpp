@@ -27,9 +27,9 @@ void add_run(CLI::App& app, frontier::Settings& settings, std::vector<std::strin
   run->add_option("--model", settings.model, "folder with config.json, model.safetensors and tokenizer.json")
       ->capture_default_str();
   run->add_option("--out", settings.out, "folder for records, summary and picture")->capture_default_str();
-  list(run->add_option(
-      "--tasks", settings.tasks,
-      "all, or some of: " + names(frontier::all_tasks(), [](auto const* task) { return task->name(); })));
+  list(run->add_option("--tasks", settings.tasks,
+                       "some of: " + names(frontier::all_tasks(), [](auto const* task) { return task->name(); }))
+           ->capture_default_str());
   list(run->add_option(
       "--methods", settings.methods,
       "all, or some of: " + names(frontier::all_methods(), [](auto const& method) { return method.name; })));

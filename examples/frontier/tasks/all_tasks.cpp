@@ -1,4 +1,8 @@
+#include "frontier/tasks/cwe.hpp"
 #include "frontier/tasks/niah.hpp"
+#include "frontier/tasks/qa.hpp"
+#include "frontier/tasks/story_filtering.hpp"
+#include "frontier/tasks/story_multihop.hpp"
 #include "frontier/tasks/story_retrieval.hpp"
 #include "frontier/tasks/vt.hpp"
 
@@ -7,8 +11,15 @@ namespace frontier {
 std::vector<Task const*> const& all_tasks() {
   static Niah const niah;
   static VariableTracking const vt;
+  static CommonWords const cwe;
   static StoryRetrieval const story_retrieval;
-  static std::vector<Task const*> const tasks = {&niah, &vt, &story_retrieval};
+  static StoryMultihop const story_multihop;
+  static StoryFiltering const story_filtering;
+  static QuestionAnswering const qa_squad(QuestionAnswering::Kind::squad);
+  static QuestionAnswering const qa_quality(QuestionAnswering::Kind::quality);
+  static QuestionAnswering const qa_toefl(QuestionAnswering::Kind::toefl);
+  static std::vector<Task const*> const tasks = {
+      &niah, &vt, &cwe, &story_retrieval, &story_multihop, &story_filtering, &qa_squad, &qa_quality, &qa_toefl};
   return tasks;
 }
 

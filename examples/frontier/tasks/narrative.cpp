@@ -223,7 +223,7 @@ class Storyteller {
     }
     text += " " + purchase + sale + " " + farewell;
     if (full_) text += " " + conclusion + " " + atmosphere;
-    return {number_, facts.location, facts.character, facts.item, std::move(text)};
+    return {number_, facts.location, facts.character, facts.item, purchase, std::move(text)};
   }
 
  private:
@@ -250,6 +250,23 @@ Narrative::Narrative(Random& random, Form form, std::int64_t allowance, CountTok
     room -= cost;
     chapters_.push_back(std::move(chapter));
   }
+  pad(room, count);
+}
+
+void Narrative::leave_out_purchases(std::vector<std::int64_t> const& numbers, CountTokens const& count) {
+  std::int64_t room = 0;
+  for (std::int64_t number : numbers) {
+    Chapter& chapter = chapters_[static_cast<std::size_t>(number - 1)];
+    std::string const sentence = " " + chapter.purchase;
+    chapter.text.erase(chapter.text.find(sentence), sentence.size());
+    room += count(sentence);
+    chapter.item.clear();
+    chapter.purchase.clear();
+  }
+  pad(room, count);
+}
+
+void Narrative::pad(std::int64_t room, CountTokens const& count) {
   if (chapters_.empty()) return;
   for (std::size_t i = 0; room > 0 && i < 100; ++i) {
     std::string const& sentence = kAtmosphere[i % kAtmosphere.size()];

@@ -22,8 +22,9 @@ class Narrative {
     std::int64_t number = 0;
     std::string location;
     std::string character;
-    std::string item;  // acquired
-    std::string text;  // header and sentences
+    std::string item;      // acquired; empty when the purchase is left out
+    std::string purchase;  // the sentence of `text` that tells of it
+    std::string text;      // header and sentences
   };
 
   /// Compact below 12K tokens.
@@ -32,10 +33,16 @@ class Narrative {
   /// As many chapters as `allowance` tokens hold, then single atmosphere sentences while they fit.
   Narrative(Random& random, Form form, std::int64_t allowance, CountTokens const& count);
 
+  /// Takes the purchase sentences out of these chapters; atmosphere sentences take their room. Later sales of the items
+  /// stay. Every number must be that of a chapter.
+  void leave_out_purchases(std::vector<std::int64_t> const& numbers, CountTokens const& count);
+
   std::vector<Chapter> const& chapters() const { return chapters_; }
   std::string text() const;
 
  private:
+  void pad(std::int64_t room, CountTokens const& count);
+
   std::vector<Chapter> chapters_;
 };
 

@@ -22,7 +22,8 @@ struct Draft {
   std::string introduction = {};
   std::string context = {};
   std::string instructions = {};
-  bool several = false;  // whether the tags speak of questions
+  bool several = false;      // whether the tags speak of questions
+  bool drawn_words = false;  // whether the context's words of the common pool come by chance, so none can be foreseen
   std::vector<Question> questions = {};
 };
 

@@ -6,6 +6,7 @@
 #include <stdexcept>
 
 #include "frontier/tasks/narrative.hpp"
+#include "frontier/tasks/scores.hpp"
 
 namespace frontier {
 namespace {
@@ -43,13 +44,6 @@ std::vector<Line> draw_lines(Random& random, std::int64_t chapters, std::int64_t
     lines.push_back({number, fact});
   }
   return lines;
-}
-
-std::string without_article(std::string const& text) {
-  for (std::string_view article : {"the ", "an ", "a "}) {
-    if (text.rfind(article, 0) == 0) return text.substr(article.size());
-  }
-  return text;
 }
 
 /// The first line of each index.

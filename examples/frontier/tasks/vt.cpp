@@ -5,12 +5,13 @@
 #include <set>
 #include <stdexcept>
 
+#include "frontier/tasks/scores.hpp"
 #include "frontier/words.hpp"
 
 namespace frontier {
 namespace {
 
-using Names = std::set<std::string>;
+using Names = TextSet;
 
 constexpr std::string_view kKeyword = "VAR";
 
@@ -63,13 +64,6 @@ Names parse_strict(std::string const& text) {
   Names names = split(upper(text), ",;");
   names.erase(std::string(kKeyword));
   return names;
-}
-
-double intersection_over_union(Names const& gold, Names const& predicted) {
-  std::size_t common = 0;
-  for (std::string const& name : predicted) common += gold.count(name);
-  std::size_t const all = gold.size() + predicted.size() - common;
-  return all == 0 ? 1.0 : static_cast<double>(common) / static_cast<double>(all);
 }
 
 }  // namespace

@@ -1,7 +1,8 @@
 #pragma once
 
 #include <cstdint>
-#include <string>
+#include <optional>
+#include <string_view>
 #include <vector>
 
 #include "frontier/tasks/prompt.hpp"
@@ -9,8 +10,24 @@
 
 namespace frontier {
 
-/// What one training row is about; `mixture` draws the task per row.
-enum class Lesson { mixture, niah, vt, story_retrieval };
+/// What one training row is about: a task, or a mixture that draws the task per row. The values are part of the seed of
+/// a row, so they never change; `mixture` is over all nine tasks.
+enum class Lesson {
+  first_three,
+  niah,
+  vt,
+  story_retrieval,
+  cwe,
+  story_multihop,
+  story_filtering,
+  qa_squad,
+  qa_quality,
+  qa_toefl,
+  mixture
+};
+
+/// The lesson of that name; empty when there is none.
+std::optional<Lesson> find_lesson(std::string_view name);
 
 /// How much the loss of predicting a token counts, kept in the two upper bits of its 16-bit word.
 enum class Weight : std::uint16_t {

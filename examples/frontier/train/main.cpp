@@ -2,12 +2,11 @@
 //
 //   curriculum tokenizer FILE       writes tokenizer.json
 //   curriculum serve TOKENIZER      reads lines "FILE KIND LESSON LENGTH FIRST ROWS" from standard input (KIND training
-//   or
-//                                   held_out, LESSON mixture, niah, vt or story_retrieval), writes ROWS rows of LENGTH
-//                                   + 1 16-bit words, little-endian, and answers each with a line "FILE"
+//                                   or held_out, LESSON a task, first_three or mixture), writes ROWS rows of LENGTH + 1
+//                                   16-bit words, little-endian, and answers each with a line "FILE"
 #include <fstream>
 #include <iostream>
-#include <map>
+#include <optional>
 #include <stdexcept>
 
 #include "frontier/train/curriculum.hpp"
@@ -22,10 +21,6 @@ void write_file(std::string const& path, char const* data, std::size_t bytes) {
 }
 
 void serve(transformer::Tokenizer const& tokenizer) {
-  std::map<std::string, frontier::Lesson> const lessons = {{"mixture", frontier::Lesson::mixture},
-                                                           {"niah", frontier::Lesson::niah},
-                                                           {"vt", frontier::Lesson::vt},
-                                                           {"story_retrieval", frontier::Lesson::story_retrieval}};
   std::string path;
   std::string kind;
   std::string lesson;
@@ -34,9 +29,11 @@ void serve(transformer::Tokenizer const& tokenizer) {
   std::int64_t rows = 0;
   while (std::cin >> path >> kind >> lesson >> length >> first >> rows) {
     auto const make = kind == "held_out" ? frontier::held_out_row : frontier::training_row;
+    std::optional<frontier::Lesson> const known = frontier::find_lesson(lesson);
+    if (!known) throw std::runtime_error("there is no lesson '" + lesson + "'");
     std::vector<std::uint16_t> words;
     for (std::int64_t row = first; row < first + rows; ++row) {
-      std::vector<std::uint16_t> const made = make(tokenizer, lessons.at(lesson), length, row);
+      std::vector<std::uint16_t> const made = make(tokenizer, *known, length, row);
       words.insert(words.end(), made.begin(), made.end());
     }
     write_file(path, reinterpret_cast<char const*>(words.data()), words.size() * sizeof(words[0]));
