@@ -59,7 +59,9 @@ TEST_CASE("solve: SnapKV's capacities", "[cost][golden]") {
   CHECK(row(16384) == Counts{819, 1092, 1638, 2183, 3276, 4915, 6553, 8192, 9830, 11468});
   CHECK(row(32768) == Counts{1638, 2185, 3276, 4367, 6553, 9830, 13107, 16384, 19660, 22937});
   CHECK(row(65536) == Counts{3276, 4371, 6553, 8735, 13107, 19660, 26214, 32768, 39321, 45875});
-  CHECK(snap_kv_capacity(10, 0.7) == 7);
+  CHECK(snap_kv_capacity(100, 0.29) == 29);
+  CHECK(snap_kv_capacity(1000, 1.0 - 0.9) == 100);
+  CHECK(snap_kv_capacity(1000, 0.0999) == 99);
 }
 
 TEST_CASE("solve: Quest's budgets are whole pages", "[cost][golden]") {

@@ -61,7 +61,7 @@ inline double block_sparse_top_k_exact(std::int64_t blocks, double density) {
 }
 
 /// Tokens per KV head that SnapKV keeps, and Ada-SnapKV on average: the floor of density times length. The nudge takes
-/// 0.7 * 10, a little below 7, for what it means.
+/// 0.29 * 100, a little below 29, for what it means.
 constexpr std::int64_t snap_kv_capacity(std::int64_t len, double density) {
   return static_cast<std::int64_t>(density * static_cast<double>(len) + 1e-9);
 }
@@ -69,7 +69,7 @@ constexpr std::int64_t snap_kv_capacity(std::int64_t len, double density) {
 /// Tokens that Quest reads besides the current page: the nearest multiple of the page.
 constexpr std::int64_t quest_budget_tokens(std::int64_t len, double density, std::int64_t page_tokens) {
   double const pages = density * static_cast<double>(len) / static_cast<double>(page_tokens);
-  return page_tokens * static_cast<std::int64_t>(pages + 0.5 + 1e-9);
+  return page_tokens * static_cast<std::int64_t>(pages + 0.5);
 }
 
 /// Tokens that Quest reads of `len`, the current one included: the budget and the current page; all of them until there
