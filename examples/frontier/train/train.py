@@ -28,7 +28,10 @@ import torch.nn.functional as F
 
 HEAD_DIM, HEADS, HEADS_KV, ROPE_BASE, EPSILON = 64, 4, 2, 500000.0, 1e-6
 MICRO_TOKENS, MICROS = 130560, 2  # every length below divides the tokens of a micro batch
-LESSONS = ["niah", "vt", "story_retrieval"]
+# The tasks that a model learns, and the lesson that draws among them.
+FIRST_THREE = ["niah", "vt", "story_retrieval"]
+OTHER_SIX = ["cwe", "story_multihop", "story_filtering", "qa_squad", "qa_quality", "qa_toefl"]
+CHOICES = {"nine": (FIRST_THREE + OTHER_SIX, "mixture"), "first_three": (FIRST_THREE, "first_three")}
 # Share of the whole time that a stage may take, and its mixture of lengths; the last one takes what is left.
 STAGES = [
     (0.15, {272: 1.0}),
@@ -219,6 +222,7 @@ def main():
     parser.add_argument("--curriculum", required=True, help="the program that writes shards")
     parser.add_argument("--model", required=True, help="folder for the finished model")
     parser.add_argument("--state", required=True, help="folder for the state of an unfinished training")
+    parser.add_argument("--lessons", choices=CHOICES, default="nine", help="the tasks to learn; each must pass a stage's gate")
     parser.add_argument("--seconds", type=float, default=1500, help="time of the whole training")
     parser.add_argument("--sitting", type=float, default=1e9, help="stop and save after so many seconds")
     parser.add_argument("--save-every", type=float, default=240, help="seconds between saved states")
@@ -229,6 +233,8 @@ def main():
     parser.add_argument("--workers", type=int, default=max(1, (os.cpu_count() or 2) - 2))
     parser.add_argument("--shards", default=f"/dev/shm/shards-{os.getpid()}")
     args = parser.parse_args()
+
+    lessons, mixed_lesson = CHOICES[args.lessons]
 
     began = time.time()
     torch.manual_seed(args.seed)
@@ -242,12 +248,14 @@ def main():
     muon = Muon(model.matrices(), 2e-3)
     adam = torch.optim.AdamW(model.others(), lr=2e-3, betas=(0.9, 0.95), weight_decay=0, fused=True)
     at = {"micro": 0, "step": 0, "tokens": 0, "elapsed": 0.0, "stage": 0, "stage_began": 0.0, "rows": {}}
-    record = {"parameters": sum(p.numel() for p in model.parameters()), "seed": args.seed, "stages": [], "evaluations": []}
+    record = {"parameters": sum(p.numel() for p in model.parameters()), "seed": args.seed, "lessons": lessons, "stages": [], "evaluations": []}
     if saved := load_pieces(args.state):
         model.load_state_dict(saved["model"])
         muon.momentum = {shape: m.cuda() for shape, m in saved["muon"].items()}
         adam.load_state_dict(saved["adam"])
         at, record = saved["at"], saved["record"]
+        if record.get("lessons", FIRST_THREE) != lessons:
+            raise SystemExit(f"{args.state} holds a training of other lessons: {' '.join(record.get('lessons', FIRST_THREE))}")
         print(f"resumed at step {at['step']}, {at['elapsed']:.0f} s", flush=True)
     else:
         print(f"parameters {record['parameters'] / 1e6:.2f}M, vocabulary {vocabulary}", flush=True)
@@ -263,7 +271,7 @@ def main():
             rows = MICRO_TOKENS // length
             first = rows_asked.get(length, 0)
             rows_asked[length] = first + rows
-            pending.append((shards.ask("training", "mixture", length, first, rows), length, rows))
+            pending.append((shards.ask("training", mixed_lesson, length, first, rows), length, rows))
 
     def micro_batch():
         ask_ahead()
@@ -281,7 +289,7 @@ def main():
 
     def evaluate(length):  # with gradients, though none are used: without, all would be compiled a second time
         rows, result = HELD_OUT_ROWS, {}
-        for lesson in LESSONS:
+        for lesson in lessons:
             words = torch.from_numpy(held_out[lesson, length].astype(np.int32)).cuda()
             ids, answer = words & 0x3FFF, (words >> 14)[:, 1:] == 2
             exact, tokens = 0, 0.0
@@ -300,7 +308,7 @@ def main():
 
     # Held-out rows of all lengths come first, before any training shard, so that no queue order is disturbed later.
     for length in sorted({length for _, mixture in STAGES for length in mixture}):
-        requests = {lesson: shards.ask("held_out", lesson, length, 0, HELD_OUT_ROWS) for lesson in LESSONS}
+        requests = {lesson: shards.ask("held_out", lesson, length, 0, HELD_OUT_ROWS) for lesson in lessons}
         held_out |= {(lesson, length): Shards.take(request) for lesson, request in requests.items()}
 
     def save():
