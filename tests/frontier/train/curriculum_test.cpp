@@ -124,8 +124,7 @@ TEST_CASE("curriculum: every lesson fits into every length, and rows are mostly 
       double filled = 0;
       for (std::int64_t row = 0; row < 8; ++row) {
         for (auto* make : {&training_row, &held_out_row}) {
-          for (std::uint16_t word : make(test::closed_tokenizer(), lesson, length, row))
-            filled += (word & 0x3FFF) != 0;
+          for (std::uint16_t word : make(test::closed_tokenizer(), lesson, length, row)) filled += (word & 0x3FFF) != 0;
         }
       }
       INFO(static_cast<int>(lesson) << " at " << length);
