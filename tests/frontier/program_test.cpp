@@ -1,0 +1,164 @@
+#ifdef LACUNA_FRONTIER_PROGRAM
+
+#include <fcntl.h>
+#include <signal.h>
+#include <spawn.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <chrono>
+#include <fstream>
+#include <thread>
+#include <vector>
+
+#include "frontier/random_model.hpp"
+#include "support/catch.hpp"
+#include "transformer/json_file.hpp"
+
+namespace {
+
+using test::RandomModel;
+using test::ScratchFolder;
+
+/// The program with its two streams in files of a folder.
+class Program {
+ public:
+  Program(ScratchFolder const& folder, std::vector<std::string> arguments)
+      : out_(folder.path() / "stdout"), err_(folder.path() / "stderr") {
+    arguments.insert(arguments.begin(), LACUNA_FRONTIER_PROGRAM);
+    std::vector<char*> pointers;
+    for (std::string& argument : arguments) pointers.push_back(argument.data());
+    pointers.push_back(nullptr);
+    posix_spawn_file_actions_t files;
+    posix_spawn_file_actions_init(&files);
+    posix_spawn_file_actions_addopen(&files, 1, out_.c_str(), O_CREAT | O_TRUNC | O_WRONLY, 0600);
+    posix_spawn_file_actions_addopen(&files, 2, err_.c_str(), O_CREAT | O_TRUNC | O_WRONLY, 0600);
+    REQUIRE(::posix_spawn(&child_, LACUNA_FRONTIER_PROGRAM, &files, nullptr, pointers.data(), environ) == 0);
+    posix_spawn_file_actions_destroy(&files);
+  }
+
+  /// The exit code; 1000 + signal after a crash.
+  int wait() {
+    int status = 0;
+    ::waitpid(child_, &status, 0);
+    return WIFEXITED(status) ? WEXITSTATUS(status) : 1000 + WTERMSIG(status);
+  }
+  void kill() { ::kill(child_, SIGKILL); }
+  std::string out() const { return transformer::read_text(out_); }
+  std::string err() const { return transformer::read_text(err_); }
+
+ private:
+  std::filesystem::path out_;
+  std::filesystem::path err_;
+  pid_t child_ = 0;
+};
+
+std::vector<std::string> small_run(std::filesystem::path const& model, std::filesystem::path const& out) {
+  return {"run",       "--model", model.string(), "--out", out.string(),   "--tasks", "vt,niah",   "--lengths", "256",
+          "--samples", "3",       "--budgets",    "1/4",   "--max-output", "4",       "--threads", "1"};
+}
+
+/// One line on stderr, nothing on stdout, the exit code.
+std::string complaint(std::vector<std::string> const& arguments, int code) {
+  ScratchFolder const folder;
+  Program program(folder, arguments);
+  CHECK(program.wait() == code);
+  CHECK(program.out().empty());
+  std::string const text = program.err();
+  CHECK(std::count(text.begin(), text.end(), '\n') == 1);
+  CHECK_THAT(text, test::contains("frontier: "));
+  return text;
+}
+
+}  // namespace
+
+TEST_CASE("program: a run leaves a table, records, a summary and a picture", "[frontier]") {
+  RandomModel const model;
+  ScratchFolder const folder;
+  Program program(folder, small_run(model.path(), folder.path() / "out"));
+  CHECK(program.wait() == 0);
+  CHECK_THAT(program.out(), test::contains("vertical-slash"));
+  for (char const* name : {"records.jsonl", "summary.csv", "frontier.gp", "frontier.svg", "frontier.png"}) {
+    CAPTURE(name);
+    CHECK(std::filesystem::file_size(folder.path() / "out" / name) > 100);
+  }
+}
+
+TEST_CASE("program: killed at any moment, it goes on where it was", "[frontier]") {
+  RandomModel const model;
+  ScratchFolder const folder;
+  auto const records = folder.path() / "out" / "records.jsonl";
+  for (int milliseconds : {30, 60, 90, 120, 150}) {
+    std::string const before = std::filesystem::exists(records) ? transformer::read_text(records) : "";
+    Program program(folder, small_run(model.path(), folder.path() / "out"));
+    std::this_thread::sleep_for(std::chrono::milliseconds(milliseconds));
+    program.kill();
+    program.wait();
+    if (!std::filesystem::exists(records)) continue;
+    std::string const whole_lines = before.substr(0, before.rfind('\n') + 1);
+    CHECK(transformer::read_text(records).starts_with(whole_lines));
+  }
+  Program last(folder, small_run(model.path(), folder.path() / "out"));
+  CHECK(last.wait() == 0);
+  std::string const text = transformer::read_text(records);
+  std::vector<std::string> names;
+  for (std::size_t at = text.find("\"index\""); at != std::string::npos; at = text.find("\"index\"", at + 1))
+    names.push_back(text.substr(text.rfind("\"task\"", at), text.find("\"prompt\"", at) - text.rfind("\"task\"", at)));
+  CHECK(names.size() == 2 * 3 * 4);
+  std::sort(names.begin(), names.end());
+  CHECK(std::adjacent_find(names.begin(), names.end()) == names.end());
+}
+
+TEST_CASE("program: what cannot be run is one line and a code, never a crash", "[frontier]") {
+  RandomModel const model;
+  ScratchFolder const folder;
+  auto const with = [&](std::vector<std::string> more) {
+    std::vector<std::string> arguments = small_run(model.path(), folder.path() / "out");
+    for (std::size_t i = 0; i + 1 < more.size(); i += 2) {
+      auto const known = std::find(arguments.begin(), arguments.end(), more[i]);
+      if (known == arguments.end())
+        arguments.insert(arguments.end(), {more[i], more[i + 1]});
+      else
+        *(known + 1) = more[i + 1];
+    }
+    return arguments;
+  };
+  complaint({}, 2);
+  complaint({"walk"}, 2);
+  complaint({"run", "--nonsense"}, 2);
+  complaint(with({"--samples", "many"}), 2);
+  CHECK_THAT(complaint(with({"--budgets", "0"}), 2), test::contains("'0'"));
+  CHECK_THAT(complaint(with({"--budgets", "1.01"}), 2), test::contains("'1.01'"));
+  CHECK_THAT(complaint(with({"--tasks", "nap"}), 2), test::contains("'nap'"));
+  CHECK_THAT(complaint(with({"--methods", "nap"}), 2), test::contains("'nap'"));
+  CHECK_THAT(complaint(with({"--lengths", "16"}), 2), test::contains("length 16"));
+  CHECK_THAT(complaint(with({"--lengths", "4096"}), 2), test::contains("positions"));
+  CHECK_THAT(complaint(with({"--budgets", "1/100", "--methods", "snapkv"}), 1),
+             test::contains("snapkv at budget 1/100"));
+  CHECK_THAT(complaint(with({"--model", (folder.path() / "none").string()}), 1), test::contains("none"));
+  CHECK_THAT(complaint(with({"--out", "/proc/none/out"}), 1), test::contains("/proc/none/out"));
+}
+
+TEST_CASE("program: damaged model files are one line that names them", "[frontier]") {
+  RandomModel const model;
+  ScratchFolder const folder;
+  auto const weights = model.path() / "model.safetensors";
+  std::string const whole = transformer::read_text(weights);
+  auto const complain = [&] { return complaint(small_run(model.path(), folder.path() / "out"), 1); };
+  for (std::size_t size : {std::size_t{0}, std::size_t{7}, std::size_t{500}, whole.size() / 2, whole.size() - 1}) {
+    std::ofstream(weights, std::ios::binary) << whole.substr(0, size);
+    CHECK_THAT(complain(), test::contains("model.safetensors: "));
+  }
+  std::string wrong_type = whole;
+  wrong_type.replace(wrong_type.find("BF16"), 4, "F64 ");
+  std::ofstream(weights, std::ios::binary) << wrong_type;
+  CHECK_THAT(complain(), test::contains("dtype"));
+  std::ofstream(weights, std::ios::binary) << whole;
+  std::ofstream(model.path() / "tokenizer.json") << "{}";
+  CHECK_THAT(complain(), test::contains("tokenizer.json: "));
+  std::ofstream(model.path() / "config.json") << "{}";
+  CHECK_THAT(complain(), test::contains(".json: "));
+}
+
+#endif
