@@ -1,6 +1,7 @@
 #pragma once
 
 // Everything, for users; never included from inside.
+#include "lacuna/budgets/adaptive_heads.hpp"
 #include "lacuna/budgets/fixed.hpp"
 #include "lacuna/budgets/ratio.hpp"
 #include "lacuna/core/dtype.hpp"
@@ -22,6 +23,7 @@
 #include "lacuna/kv/evicting.hpp"
 #include "lacuna/kv/page_pool.hpp"
 #include "lacuna/kv/paged.hpp"
+#include "lacuna/methods/ada_snap_kv.hpp"
 #include "lacuna/methods/attend.hpp"
 #include "lacuna/methods/dense.hpp"
 #include "lacuna/methods/method.hpp"

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "lacuna/core/thread_pool.hpp"
+#include "reference/adaptive_heads.hpp"
 #include "reference/snap_kv.hpp"
 #include "reference/vertical_slash.hpp"
 #include "support/catch.hpp"
@@ -137,6 +138,36 @@ TEST_CASE("window scores: arguments that do not fit together are refused", "[ker
   CHECK(complaint([](auto& a) { a.columns.extents[1] = 19; }) == "window_scores: columns must be as wide as len_k");
   CHECK(complaint([](auto& a) { a.diagonals.extents[0] = 2; }) ==
         "window_scores: columns and diagonals must have the same extents");
+}
+
+TEST_CASE("window scores: the highest weight of any query of a group, where a row is a KV head", "[kernels]") {
+  for (Data data : {Data::random, Data::nan_key}) {
+    auto const in = support::make_inputs<float>({40, 90, 2, 3, 20}, data, 12);
+    ProblemCase<float> c(in);
+    std::vector<float> columns(2 * 90, 7.0F);
+    lacuna::Workspace counting;
+    lacuna::reserve_window_scores(lacuna::Cpu{}, lacuna::shape_of(c.problem()), 16, counting);
+    support::GuardedMemory scratch(counting.used_bytes());
+    lacuna::WindowScoresArgs<float> args{c.problem(),
+                                         16,
+                                         lacuna::dense_view<float, 2>(columns.data(), {2, 90}),
+                                         {},
+                                         scratch.workspace(),
+                                         lacuna::WindowReduction::highest};
+    REQUIRE(lacuna::window_scores<float>(lacuna::Cpu{}, args));
+    for (std::int64_t head = 0; head < 2; ++head) {
+      auto const exact = reference::window_peak(in, head, 16);
+      for (std::int64_t j = 0; j < 90; ++j) {
+        double const got = columns[static_cast<std::size_t>(head * 90 + j)];
+        double const wanted = exact[static_cast<std::size_t>(j)];
+        CAPTURE(head, j, got, wanted);
+        REQUIRE((std::isnan(wanted) ? std::isnan(got) : std::abs(got - wanted) <= 2e-6));
+      }
+    }
+    args.diagonals = args.columns;
+    CHECK(std::string(lacuna::window_scores<float>(lacuna::Cpu{}, args).message) ==
+          "window_scores: diagonals are summed; their data must be null for another reduction");
+  }
 }
 
 }  // namespace

@@ -1,10 +1,18 @@
 #pragma once
 
+#include <cstdint>
+
 #include "lacuna/core/problem.hpp"
 #include "lacuna/core/shape.hpp"
 #include "lacuna/core/workspace.hpp"
 
 namespace lacuna {
+
+/// What becomes of the weights that one key receives from the queries of the window.
+enum class WindowReduction : std::uint8_t {
+  sum,      // over the window; where a row is a KV head, the mean over its group
+  highest,  // of any query of the window and of any head of the group; a NaN wins
+};
 
 /// What the last min(window, len_q) queries attend to: for each key the sum of their softmax weights (columns), and for
 /// each distance query - key the same (diagonals). A row is a query head, or a KV head and then the mean over its
@@ -16,6 +24,7 @@ struct WindowScoresArgs {
   TensorView<float, 2> columns;    // out [rows, len_k], the last axis dense; a shorter head's row ends in zeros
   TensorView<float, 2> diagonals;  // out [rows, len_k], the last axis dense; data may be null
   Workspace scratch;               // as reserve_window_scores takes
+  WindowReduction reduction = WindowReduction::sum;
 
   Status check() const {
     if (Status s = problem.check(); !s) return s;
@@ -26,6 +35,8 @@ struct WindowScoresArgs {
     if (columns.extent(1) != longest_head(problem.kv))
       return Status::invalid("window_scores: columns must be as wide as len_k", columns.extent(1),
                              longest_head(problem.kv));
+    if (diagonals.data != nullptr && reduction != WindowReduction::sum)
+      return Status::invalid("window_scores: diagonals are summed; their data must be null for another reduction");
     if (diagonals.data != nullptr && diagonals.extents != columns.extents)
       return Status::invalid("window_scores: columns and diagonals must have the same extents", diagonals.extent(1),
                              columns.extent(1));

@@ -43,7 +43,7 @@ struct Method {
   Expected<Plan> plan(Cpu exec, Shape const& shape) const {
     if (Status s = shape.check(); !s) return s;
     if (Status s = budget.check(unit); !s) return s;
-    if (Status s = selector.check(unit, shape, budget.limit(unit, 0, shape.len_k)); !s) return s;
+    if (Status s = selector.check(unit, shape, detail::mean_units(budget, unit, 0, shape.len_k)); !s) return s;
     Workspace index_memory, selecting, attending, prompt;  // the three phases follow each other in the same memory
     Index const index = make_index(shape, index_memory);
     (void)take_scores(shape, selecting);
@@ -69,13 +69,17 @@ struct Method {
     if (Status s = problem.check(); !s) return s;
     if (Status s = budget.check(unit); !s) return s;
     Shape const shape = shape_of(problem);
-    if (Status s = selector.check(unit, shape, budget.limit(unit, 0, shape.len_k)); !s) return s;
+    if (Status s = selector.check(unit, shape, detail::mean_units(budget, unit, 0, shape.len_k)); !s) return s;
     auto const [scores, counts] = take_scores(shape, workspace);
     Workspace all = workspace;
     reserve_selecting(exec, shape, all);
     if (Status s = all.check("select: the workspace is smaller than planned"); !s) return s;
     if (!selector.can_judge(unit, shape)) return unit.keep_all(problem, index);
     if (Status s = selector.score(exec, unit, problem, workspace, scores); !s) return s;
+    for (std::int64_t head = 0; head < counts.extent(0); ++head)
+      for (std::int64_t row = 0; row < UnitType::rows; ++row)
+        counts(head, row) =
+            static_cast<std::int32_t>(unit.candidates(problem.kv.length(head * problem.heads_kv() / counts.extent(0))));
     if (Status s = budget.allot(exec, unit, scores, counts); !s) return s;
     return unit.pick(exec, problem, scores, counts, workspace, index);
   }

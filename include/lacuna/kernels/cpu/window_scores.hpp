@@ -35,24 +35,42 @@ class QueryWindow {
       widen_row(&problem.q(problem.len_q() - window + t, head, 0), kv_.dim, q_ + t * row_floats_);
   }
 
+  /// Raises columns[key] to the highest softmax weight of any query. NaN stays.
+  void raise_scores(float* columns) {
+    each_weight([&](std::int64_t, std::int64_t first_key, std::int64_t seen, float const* weights) {
+      for (std::int64_t j = 0; j < seen; ++j) {
+        float& highest = columns[first_key + j];
+        if (weights[j] > highest || weights[j] != weights[j]) highest = weights[j];
+      }
+    });
+  }
+
   /// Adds weight * softmax to columns[key] and to reversed_diagonals[len - 1 - (position - key)]: in reverse,
   /// neighbouring keys are neighbours in both. The diagonals may be null.
   void add_scores(float weight, float* columns, float* reversed_diagonals) {
+    each_weight([&](std::int64_t t, std::int64_t first_key, std::int64_t seen, float const* weights) {
+      for (std::int64_t j = 0; j < seen; ++j) columns[first_key + j] += weights[j] * weight;
+      if (reversed_diagonals == nullptr) return;
+      float* const diagonal = reversed_diagonals + (window_ - 1 - t) + first_key;
+      for (std::int64_t j = 0; j < seen; ++j) diagonal[j] += weights[j] * weight;
+    });
+  }
+
+ private:
+  /// Calls f(t, first_key, seen, weights) for every query t and panel of keys: softmax weights of the keys it reads.
+  template <class F>
+  void each_weight(F const& f) {
     std::fill_n(highest_, window_, -kInfinity);
     std::fill_n(lse_, window_, 0.0F);
     each_strip([&](std::int64_t t, std::int64_t, std::int64_t seen, float* logits) { measure(t, seen, logits); });
     for (std::int64_t t = 0; t < window_; ++t) lse_[t] = highest_[t] + std::log2(lse_[t]);
     each_strip([&](std::int64_t t, std::int64_t first_key, std::int64_t seen, float* logits) {
       for (std::int64_t j = 0; j < seen; j += simd::kLanes)
-        simd::store(logits + j, simd::exp2(simd::load(logits + j) - lse_[t]) * weight);
-      for (std::int64_t j = 0; j < seen; ++j) columns[first_key + j] += logits[j];
-      if (reversed_diagonals == nullptr) return;
-      float* const diagonal = reversed_diagonals + (window_ - 1 - t) + first_key;
-      for (std::int64_t j = 0; j < seen; ++j) diagonal[j] += logits[j];
+        simd::store(logits + j, simd::exp2(simd::load(logits + j) - lse_[t]));
+      f(t, first_key, seen, logits);
     });
   }
 
- private:
   /// Calls f(t, first_key, seen, logits) for every query t and panel of keys: base-2 logits of the `seen` keys it
   /// reads.
   template <class F>
@@ -124,7 +142,10 @@ Status window_scores(Cpu exec, WindowScoresArgs<T> const& args) {
     if (diagonals != nullptr) std::fill_n(diagonals, len_k, 0.0F);
     for (std::int64_t head = row * heads_per_row; head < (row + 1) * heads_per_row; ++head) {
       cpu::QueryWindow<T> queries(scratch + worker * floats, problem, head, window);
-      queries.add_scores(1.0F / static_cast<float>(heads_per_row), columns, diagonals);
+      if (args.reduction == WindowReduction::highest)
+        queries.raise_scores(columns);
+      else
+        queries.add_scores(1.0F / static_cast<float>(heads_per_row), columns, diagonals);
     }
     if (diagonals != nullptr)
       std::reverse(diagonals, diagonals + problem.kv.length(row * heads_per_row / problem.group()));
