@@ -29,4 +29,12 @@ TEST_CASE("exec: every item runs once, on the calling thread and through a pool"
   }
 }
 
+TEST_CASE("exec: little work stays on the calling thread", "[core]") {
+  lacuna::Cpu const pool = support::backwards(3);
+  CHECK(pool.for_work(10).workers == 1);
+  CHECK(pool.for_work(10).parallel_for == nullptr);
+  CHECK(pool.for_work(std::int64_t{1} << 30).workers == 3);
+  CHECK(pool.for_work(std::int64_t{1} << 30).parallel_for == pool.parallel_for);
+}
+
 }  // namespace
