@@ -27,9 +27,10 @@ void add_run(CLI::App& app, frontier::Settings& settings, std::vector<std::strin
   run->add_option("--model", settings.model, "folder with config.json, model.safetensors and tokenizer.json")
       ->capture_default_str();
   run->add_option("--out", settings.out, "folder for records, summary and picture")->capture_default_str();
-  list(run->add_option("--tasks", settings.tasks,
-                       "some of: " + names(frontier::all_tasks(), [](auto const* task) { return task->name(); }))
-           ->capture_default_str());
+  list(
+      run->add_option("--tasks", settings.tasks,
+                      "all, or some of: " + names(frontier::all_tasks(), [](auto const* task) { return task->name(); }))
+          ->capture_default_str());
   list(run->add_option(
       "--methods", settings.methods,
       "all, or some of: " + names(frontier::all_methods(), [](auto const& method) { return method.name; })));
@@ -69,6 +70,8 @@ int main(int argument_count, char** arguments) {
     app.parse(argument_count, arguments);
     settings.budgets.clear();
     for (std::string const& budget : budgets) settings.budgets.push_back(frontier::parse_budget(budget));
+    for (std::vector<std::string>* list : {&settings.tasks, &settings.methods})
+      if (*list == std::vector<std::string>{"all"}) list->clear();
     return run(settings);
   } catch (CLI::Success const& help) {
     return app.exit(help);

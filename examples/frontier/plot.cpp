@@ -57,6 +57,7 @@ void write_panel(std::ostream& out, std::vector<ReportRow> const& rows, std::str
   out << "set title \"" << text_for_gnuplot(task) << ", " << length << " tokens\"\n" << curves.str() << "\n";
 }
 
+// Open shapes first and small full ones later, so that curves that meet at the top stay apart.
 constexpr char kStyle[] = R"gnuplot(set logscale x
 set yrange [-0.05:1.08]
 set xtics ("1/200" 0.005, "1/100" 0.01, "1/50" 0.02, "1/20" 0.05, "1/10" 0.1, "1/5" 0.2, "1/2" 0.5, "1" 1)
@@ -65,10 +66,10 @@ set grid xtics ytics linecolor "#dddddd" linewidth 1
 set border 3
 set tics nomirror
 set key at screen 0.5,0.99 center top vertical maxrows 1 reverse Left samplen 2 width 2
-set style line 1 linecolor "#0072b2" linewidth 2 pointtype 7 pointsize 1.0
-set style line 2 linecolor "#d55e00" linewidth 2 pointtype 5 pointsize 0.9
-set style line 3 linecolor "#009e73" linewidth 2 pointtype 9 pointsize 1.2
-set style line 4 linecolor "#cc79a7" linewidth 2 pointtype 13 pointsize 1.2
+set style line 1 linecolor "#0072b2" linewidth 2 pointtype 6 pointsize 1.6
+set style line 2 linecolor "#d55e00" linewidth 2 pointtype 4 pointsize 1.7
+set style line 3 linecolor "#009e73" linewidth 2 pointtype 8 pointsize 1.5
+set style line 4 linecolor "#cc79a7" linewidth 2 pointtype 13 pointsize 1.0
 set style line 5 linecolor "#56b4e9" linewidth 2 pointtype 11 pointsize 1.2
 set style line 6 linecolor "#e69f00" linewidth 2 pointtype 65 pointsize 1.1
 set style line 7 linecolor "#666666" linewidth 2 pointtype 64 pointsize 1.0
