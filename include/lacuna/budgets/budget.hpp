@@ -27,6 +27,17 @@ concept BudgetFor = requires(B const budget, U const unit, int row, std::int64_t
 
 namespace detail {
 
+// What a budget may say of itself; silence means no. needs_mass: the scores must be shares of attention.
+// before_anchors: it goes by what was measured, so it is asked before anchored units are raised above all others.
+template <class B>
+inline constexpr bool kNeedsMass = requires {
+  requires B::needs_mass;
+};
+template <class B>
+inline constexpr bool kBeforeAnchors = requires {
+  requires B::before_anchors;
+};
+
 /// What a choice is sure of, or gets on average: the number that parameters of selectors are held against.
 template <class B, class U>
 std::int64_t mean_units(B const& budget, U const& unit, int row, std::int64_t len) {

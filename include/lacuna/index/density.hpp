@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstdint>
 
+#include "lacuna/index/block_index.hpp"
 #include "lacuna/index/dense_index.hpp"
 #include "lacuna/index/page_index.hpp"
 #include "lacuna/index/token_index.hpp"
@@ -62,6 +63,33 @@ inline double density(VerticalSlashIndex const& index) {
     }
   std::int64_t const dense = index.heads() * detail::causal_pairs(first_query, index.len_k, 0, index.len_k);
   return dense == 0 ? 1.0 : static_cast<double>(kept) / static_cast<double>(dense);
+}
+
+inline double density(BlockIndex const& index) {
+  std::int64_t const first_query = index.len_k - index.len_q, block = index.block_tokens;
+  std::int64_t kept = 0;
+  for (std::int64_t r = 0; r < index.rows(); ++r) {
+    std::int64_t const m = index.first_block() + r;
+    std::int64_t const first = std::max(m * block, first_query), last = std::min((m + 1) * block, index.len_k);
+    for (std::int64_t head = 0; head < index.heads(); ++head) {
+      std::int32_t const* const ids = index.row(head, r);
+      for (std::int64_t i = 0; i < index.counts(head, r); ++i)
+        kept += detail::causal_pairs(first, last, ids[i] * block, std::min((ids[i] + 1) * block, index.len_k));
+    }
+  }
+  std::int64_t const dense = index.heads() * detail::causal_pairs(first_query, index.len_k, 0, index.len_k);
+  return dense == 0 ? 1.0 : static_cast<double>(kept) / static_cast<double>(dense);
+}
+
+/// The sparsity that Block-Sparse and XAttention report, mean over heads: blocks kept against causal blocks, a diagonal
+/// block counted whole. For a prompt of its own: len_q == len_k.
+inline double paper_sparsity(BlockIndex const& index) {
+  std::int64_t kept = 0;
+  for (std::int64_t head = 0; head < index.heads(); ++head)
+    for (std::int64_t r = 0; r < index.rows(); ++r) kept += index.counts(head, r);
+  double const blocks = static_cast<double>(index.rows());
+  double const causal = static_cast<double>(index.heads()) * blocks * (blocks + 1.0) / 2.0;
+  return causal == 0.0 ? 0.0 : 1.0 - static_cast<double>(kept) / causal;
 }
 
 /// The Vertical-Slash paper's own sparsity, mean over heads: whole tiles are counted, masked cells included, so short

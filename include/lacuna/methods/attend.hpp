@@ -1,6 +1,7 @@
 #pragma once
 
 #include "lacuna/index/dense_index.hpp"
+#include "lacuna/kernels/attend_blocks.hpp"
 #include "lacuna/kernels/attend_dense.hpp"
 #include "lacuna/kernels/attend_pages.hpp"
 #include "lacuna/kernels/attend_tokens.hpp"
@@ -18,6 +19,9 @@ inline void reserve_attend(Cpu exec, Shape const& shape, DenseIndex const&, Work
 inline void reserve_attend(Cpu exec, Shape const& shape, VerticalSlashIndex const& index, Workspace& memory) {
   reserve_attend_vertical_slash(exec, shape, index.tile, memory);
 }
+inline void reserve_attend(Cpu exec, Shape const& shape, BlockIndex const& index, Workspace& memory) {
+  reserve_attend_blocks(exec, shape, index.heads(), index.block_tokens, memory);
+}
 inline void reserve_attend(Cpu exec, Shape const& shape, PageIndex const& index, Workspace& memory) {
   reserve_attend_pages(exec, shape, index.rows(), memory);
 }
@@ -33,6 +37,11 @@ template <Storage T>
 Status attend(Cpu exec, Problem<T> const& problem, VerticalSlashIndex const& index, Workspace workspace,
               AttentionOut<T> const& out) {
   return attend_vertical_slash<T>(exec, {problem, index, out, workspace});
+}
+template <Storage T>
+Status attend(Cpu exec, Problem<T> const& problem, BlockIndex const& index, Workspace workspace,
+              AttentionOut<T> const& out) {
+  return attend_blocks<T>(exec, {problem, index, out, workspace});
 }
 template <Storage T>
 Status attend(Cpu exec, Problem<T> const& problem, PageIndex const& index, Workspace workspace,

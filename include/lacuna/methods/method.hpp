@@ -13,6 +13,16 @@
 
 namespace lacuna {
 
+namespace detail {
+
+template <class U>
+inline constexpr int kKinds = 1;
+template <class U>
+  requires requires { U::rows; }
+inline constexpr int kKinds<U> = U::rows;
+
+}  // namespace detail
+
 /// A method of sparse attention, from four answers: what is the smallest thing we keep or drop, how promising is each
 /// one, how many may stay, what happens to the rest. Types say what, the members say how much. KvStore is a class
 /// template over the storage type, and names the cache that the method is meant for: Store<T>.
@@ -23,10 +33,18 @@ struct Method {
   static_assert(Unit<UnitType>,
                 "Method: the Unit needs what concept Unit lists in units/unit.hpp: a nested Index, "
                 "count(tokens) and pick(exec, problem, scores, counts, memory, index)");
+  static_assert(!WholeUnit<UnitType> || detail::kKinds<UnitType> < 2 || SelectorFor<SelectorType, UnitType>,
+                "Method: a Unit of columns and diagonals needs a Selector that scores both, such as WindowAttention");
+  static_assert(!StreamedUnit<UnitType> || SelectorFor<SelectorType, UnitType>,
+                "Method: a Unit with a choice per query block needs a Selector that scores rows of blocks, such as "
+                "MeanPool");
   static_assert(SelectorFor<SelectorType, UnitType>,
                 "Method: the Selector needs Status score(exec, unit, problem, memory, scores) const for this Unit");
   static_assert(BudgetFor<BudgetType, UnitType>,
                 "Method: the Budget needs Status allot(exec, unit, scores, counts) const for this Unit");
+  static_assert(!detail::kNeedsMass<BudgetType> || kMeasuresMass<SelectorType>,
+                "Method: a Budget of mass needs a Selector whose scores are shares of attention; wrap it in "
+                "Normalised");
   static_assert(KvStoreFor<KvStore<float>, UnitType>,
                 "Method: the KvStore needs append, view and Status retain(exec, index) for this Unit's Index");
 
@@ -46,7 +64,7 @@ struct Method {
     if (Status s = selector.check(unit, shape, detail::mean_units(budget, unit, 0, shape.len_k)); !s) return s;
     Workspace index_memory, selecting, attending, prompt;  // the three phases follow each other in the same memory
     Index const index = make_index(shape, index_memory);
-    (void)take_scores(shape, selecting);
+    (void)take_scores(exec, shape, selecting);
     reserve_selecting(exec, shape, selecting);
     reserve_attend(exec, shape, index, attending);
     if constexpr (moment == Moment::prompt_end) reserve_attend(exec, shape, DenseIndex{}, prompt);
@@ -70,18 +88,15 @@ struct Method {
     if (Status s = budget.check(unit); !s) return s;
     Shape const shape = shape_of(problem);
     if (Status s = selector.check(unit, shape, detail::mean_units(budget, unit, 0, shape.len_k)); !s) return s;
-    auto const [scores, counts] = take_scores(shape, workspace);
     Workspace all = workspace;
+    (void)take_scores(exec, shape, all);
     reserve_selecting(exec, shape, all);
     if (Status s = all.check("select: the workspace is smaller than planned"); !s) return s;
     if (!selector.can_judge(unit, shape)) return unit.keep_all(problem, index);
-    if (Status s = selector.score(exec, unit, problem, workspace, scores); !s) return s;
-    for (std::int64_t head = 0; head < counts.extent(0); ++head)
-      for (std::int64_t row = 0; row < UnitType::rows; ++row)
-        counts(head, row) =
-            static_cast<std::int32_t>(unit.candidates(problem.kv.length(head * problem.heads_kv() / counts.extent(0))));
-    if (Status s = budget.allot(exec, unit, scores, counts); !s) return s;
-    return unit.pick(exec, problem, scores, counts, workspace, index);
+    if constexpr (StreamedUnit<UnitType>)
+      return select_rows(exec, problem, shape, workspace, index);
+    else
+      return select_heads(exec, problem, shape, workspace, index);
   }
 
   /// select, then attend. At the prompt's end the choice is about the future: the prompt itself attends densely, and
@@ -97,23 +112,108 @@ struct Method {
   }
 
  private:
+  static constexpr bool kAllotsFirst = detail::kBeforeAnchors<BudgetType> && requires(SelectorType s) {
+    s.inner;
+    s.sink_tokens;
+  };
+
   struct Selecting {
     Scores scores;
     Counts counts;
   };
 
-  Selecting take_scores(Shape const& shape, Workspace& memory) const {
-    std::int64_t const heads = selector.heads(unit, shape);
-    return {memory.take<float, 3>({heads, UnitType::rows, unit.candidates(shape.len_k)}),
-            memory.take<std::int32_t, 2>({heads, UnitType::rows})};
+  template <Storage T>
+  Status select_heads(Cpu exec, Problem<T> const& problem, Shape const& shape, Workspace workspace,
+                      Index& index) const {
+    auto const [scores, counts] = take_scores(exec, shape, workspace);
+    for (std::int64_t head = 0; head < counts.extent(0); ++head)
+      for (std::int64_t row = 0; row < UnitType::rows; ++row)
+        counts(head, row) =
+            static_cast<std::int32_t>(unit.candidates(problem.kv.length(head * problem.heads_kv() / counts.extent(0))));
+    if (Status s = weigh(exec, problem, workspace, scores, counts); !s) return s;
+    return unit.pick(exec, problem, scores, counts, workspace, index);
   }
 
-  /// Scoring and picking follow each other, in the same memory.
+  /// Each worker scores, allots and picks a few rows at a time, in memory of its own.
+  template <Storage T>
+  Status select_rows(Cpu exec, Problem<T> const& problem, Shape const& shape, Workspace workspace, Index& index) const {
+    auto const [all_scores, all_counts] = take_scores(exec, shape, workspace);
+    std::int64_t const units = unit.candidates(shape.len_k), choices = unit.choices(shape);
+    float* const picking = workspace.take<float>(exec.workers * units);
+    Status* const complaints = workspace.take<Status>(exec.workers);
+    std::fill_n(complaints, exec.workers, Status{});
+    if (Status s = unit.begin(problem, index); !s) return s;
+    if (Status s = selector.prepare(exec, unit, problem, workspace); !s) return s;
+    std::int64_t const chunks = (choices + UnitType::rows_at_once - 1) / UnitType::rows_at_once;
+    std::int64_t const heads = selector.heads(unit, shape);
+    exec.each(chunks * heads, [&](std::int64_t item, int worker) {
+      std::int64_t const first_row = (chunks - 1 - item / heads) * UnitType::rows_at_once;  // longest first
+      RowChunk const chunk{item % heads, first_row, std::min(choices - first_row, UnitType::rows_at_once), worker};
+      std::int64_t const wide = unit.chunk_units(shape, chunk);
+      Scores const scores = dense_view<float, 3>(all_scores.slice(worker), {1, chunk.rows, wide});
+      Counts const counts = dense_view<std::int32_t, 2>(all_counts.slice(worker), {1, chunk.rows});
+      for (std::int64_t row = 0; row < chunk.rows; ++row)
+        counts(0, row) = static_cast<std::int32_t>(wide - chunk.rows + 1 + row);
+      Workspace const own(picking + worker * units, static_cast<std::size_t>(units) * sizeof(float));
+      Status s = weigh(exec, problem, workspace, chunk, scores, counts);
+      if (s) s = unit.pick(problem, chunk, scores, counts, own, index);
+      if (!s) complaints[worker] = s;
+    });
+    for (int worker = 0; worker < exec.workers; ++worker)
+      if (!complaints[worker]) return complaints[worker];
+    return {};
+  }
+
+  /// score -> allot. A budget that goes by what was measured is asked before anchored units are raised above all
+  /// others.
+  template <Storage T>
+  Status weigh(Cpu exec, Problem<T> const& problem, Workspace memory, Scores scores, Counts counts) const {
+    if constexpr (kAllotsFirst) {
+      if (Status s = selector.inner.score(exec, unit, problem, memory, scores); !s) return s;
+      if (Status s = budget.allot(exec, unit, scores, counts); !s) return s;
+      selector.force(unit, problem, scores);
+      return {};
+    } else {
+      if (Status s = selector.score(exec, unit, problem, memory, scores); !s) return s;
+      return budget.allot(exec, unit, scores, counts);
+    }
+  }
+  template <Storage T>
+  Status weigh(Cpu exec, Problem<T> const& problem, Workspace memory, RowChunk const& chunk, Scores scores,
+               Counts counts) const {
+    if constexpr (kAllotsFirst) {
+      if (Status s = selector.inner.score(exec, unit, problem, memory, chunk, scores); !s) return s;
+      if (Status s = budget.allot(Cpu{}, unit, scores, counts); !s) return s;
+      selector.force(unit, problem, chunk, scores);
+      return {};
+    } else {
+      if (Status s = selector.score(exec, unit, problem, memory, chunk, scores); !s) return s;
+      return budget.allot(Cpu{}, unit, scores, counts);
+    }
+  }
+
+  /// Where a choice per head is made: [heads, kinds of choices, units]. Otherwise the rows that each worker streams.
+  Selecting take_scores(Cpu exec, Shape const& shape, Workspace& memory) const {
+    std::int64_t const units = unit.candidates(shape.len_k);
+    if constexpr (StreamedUnit<UnitType>)
+      return {memory.take<float, 3>({exec.workers, UnitType::rows_at_once, units}),
+              memory.take<std::int32_t, 2>({exec.workers, UnitType::rows_at_once})};
+    else
+      return {memory.take<float, 3>({selector.heads(unit, shape), UnitType::rows, units}),
+              memory.take<std::int32_t, 2>({selector.heads(unit, shape), UnitType::rows})};
+  }
+
   void reserve_selecting(Cpu exec, Shape const& shape, Workspace& memory) const {
-    Workspace picking = memory;
-    selector.reserve(exec, unit, shape, memory);
-    unit.reserve_pick(exec, shape, picking);
-    if (picking.used_bytes() > memory.used_bytes()) memory = picking;
+    if constexpr (StreamedUnit<UnitType>) {
+      unit.reserve_pick(exec, shape, memory);
+      memory.take<Status>(exec.workers);
+      selector.reserve(exec, unit, shape, memory);
+    } else {  // scoring and picking follow each other, in the same memory
+      Workspace picking = memory;
+      selector.reserve(exec, unit, shape, memory);
+      unit.reserve_pick(exec, shape, picking);
+      if (picking.used_bytes() > memory.used_bytes()) memory = picking;
+    }
   }
 };
 

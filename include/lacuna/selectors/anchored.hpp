@@ -8,6 +8,8 @@ namespace lacuna {
 /// the unit's to say: the first columns and the nearest diagonals, or the first and last tokens.
 template <class S, std::int64_t DefaultRecentTokens = 64>
 struct Anchored {
+  static constexpr bool measures_mass = kMeasuresMass<S>;
+
   S inner{};
   std::int64_t sink_tokens = 4;
   std::int64_t recent_tokens = DefaultRecentTokens;
@@ -40,8 +42,30 @@ struct Anchored {
   template <class U, Storage T>
   Status score(Cpu exec, U const& unit, Problem<T> const& problem, Workspace memory, Scores scores) const {
     if (Status s = inner.score(exec, unit, problem, memory, scores); !s) return s;
-    unit.anchor(problem, sink_tokens, recent_tokens, scores);
+    force(unit, problem, scores);
     return {};
+  }
+
+  template <class U, Storage T>
+  void force(U const& unit, Problem<T> const& problem, Scores scores) const {
+    unit.anchor(problem, sink_tokens, recent_tokens, scores);
+  }
+
+  template <class U, Storage T>
+    requires StreamedUnit<U> Status prepare(Cpu exec, U const& unit, Problem<T> const& problem, Workspace memory)
+  const { return inner.prepare(exec, unit, problem, memory); }
+
+  template <class U, Storage T>
+  Status score(Cpu exec, U const& unit, Problem<T> const& problem, Workspace memory, RowChunk const& chunk,
+               Scores scores) const {
+    if (Status s = inner.score(exec, unit, problem, memory, chunk, scores); !s) return s;
+    force(unit, problem, chunk, scores);
+    return {};
+  }
+
+  template <class U, Storage T>
+  void force(U const& unit, Problem<T> const& problem, RowChunk const& chunk, Scores scores) const {
+    unit.anchor(problem, sink_tokens, recent_tokens, chunk, scores);
   }
 };
 

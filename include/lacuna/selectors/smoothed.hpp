@@ -10,6 +10,8 @@ namespace lacuna {
 /// the divisor stays `width`, so both ends are damped, as in SnapKV.
 template <class S>
 struct Smoothed {
+  static constexpr bool measures_mass = kMeasuresMass<S>;
+
   S inner{};
   std::int64_t width = 21;  // units, odd
 

@@ -11,6 +11,8 @@ namespace lacuna {
 /// 2407.02490). Tokens: the mean over the group, summed over the window, as in SnapKV (arXiv 2404.14469). A prompt
 /// shorter than the window is its own window.
 struct WindowAttention {
+  static constexpr bool measures_mass = true;
+
   std::int64_t window = 256;  // queries
 
   template <class U>

@@ -1,0 +1,72 @@
+#pragma once
+
+#include "lacuna/kernels/pool_blocks.hpp"
+#include "lacuna/kernels/pooled_scores.hpp"
+#include "lacuna/selectors/selector.hpp"
+#include "lacuna/units/block.hpp"
+
+namespace lacuna {
+
+/// The mean query of a block against the mean key of another, without scale (Block-Sparse of MInference, arXiv
+/// 2407.02490). The mean is over the block's size, also where the prompt ends inside it.
+struct MeanPool {
+  template <int Tokens>
+  Status check(Block<Tokens> const&, Shape const&, std::int64_t) const {
+    return {};
+  }
+  template <int Tokens>
+  std::int64_t heads(Block<Tokens> const&, Shape const& shape) const {
+    return shape.heads_q;
+  }
+  template <int Tokens>
+  bool can_judge(Block<Tokens> const&, Shape const&) const {
+    return true;
+  }
+  template <int Tokens>
+  void reserve(Cpu exec, Block<Tokens> const& unit, Shape const& shape, Workspace& memory) const {
+    // A shorter prompt may straddle one query block more.
+    std::int64_t const blocks = unit.count(shape.len_k);
+    take(exec, std::min((shape.len_q + Tokens - 2) / Tokens + 1, blocks), blocks, shape, memory);
+  }
+
+  template <int Tokens, Storage T>
+  Status prepare(Cpu exec, Block<Tokens> const& unit, Problem<T> const& problem, Workspace memory) const {
+    Pooled const pooled = take(exec, unit, shape_of(problem), memory);
+    if (Status s = memory.check("mean_pool: the workspace is smaller than planned"); !s) return s;
+    return pool_blocks<T>(exec, {problem, Tokens, pooled.queries, pooled.keys});
+  }
+
+  template <int Tokens, Storage T>
+  Status score(Cpu exec, Block<Tokens> const& unit, Problem<T> const& problem, Workspace memory, RowChunk const& chunk,
+               Scores scores) const {
+    Pooled const pooled = take(exec, unit, shape_of(problem), memory);
+    std::int64_t const channels = pooled.keys.extent(2), dim = problem.dim();
+    return pooled_scores(
+        exec, {{&pooled.queries(chunk.head, chunk.first_row, 0), {chunk.rows, channels}, {channels, 1}},
+               {pooled.keys.slice(chunk.head / problem.group()), {pooled.keys.extent(1), channels}, {channels, 1}},
+               dim,
+               unit.first_block(shape_of(problem)) + chunk.first_row,
+               {scores.data, {chunk.rows, scores.extent(2)}, {scores.stride(1), 1}},
+               pooled.scratch + chunk.worker * pooled_scores_floats(dim)});
+  }
+
+ private:
+  struct Pooled {
+    TensorView<float, 3> queries, keys;
+    float* scratch;
+  };
+
+  template <int Tokens>
+  static Pooled take(Cpu exec, Block<Tokens> const& unit, Shape const& shape, Workspace& memory) {
+    return take(exec, unit.choices(shape), unit.count(shape.len_k), shape, memory);
+  }
+  static Pooled take(Cpu exec, std::int64_t query_blocks, std::int64_t key_blocks, Shape const& shape,
+                     Workspace& memory) {
+    std::int64_t const channels = pooled_channels(shape.dim);
+    return {memory.take<float, 3>({shape.heads_q, query_blocks, channels}),
+            memory.take<float, 3>({shape.heads_kv, key_blocks, channels}),
+            memory.take<float>(exec.workers * pooled_scores_floats(shape.dim))};
+  }
+};
+
+}  // namespace lacuna
