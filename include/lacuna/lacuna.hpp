@@ -25,6 +25,7 @@
 #include "lacuna/kv/paged.hpp"
 #include "lacuna/methods/ada_snap_kv.hpp"
 #include "lacuna/methods/attend.hpp"
+#include "lacuna/methods/batch.hpp"
 #include "lacuna/methods/dense.hpp"
 #include "lacuna/methods/method.hpp"
 #include "lacuna/methods/quest.hpp"

@@ -24,7 +24,8 @@ using support::GuardedMemory;
 using support::Sizes;
 
 std::vector<Sizes> ragged_prompts() {
-  return {{97, 97, 2, 2, 32}, {0, 0, 2, 2, 32}, {1, 1, 2, 2, 32}, {300, 300, 2, 2, 32}, {64, 64, 1, 3, 16}, {33, 65, 2, 2, 32}};
+  return {{97, 97, 2, 2, 32},   {0, 0, 2, 2, 32},   {1, 1, 2, 2, 32},
+          {300, 300, 2, 2, 32}, {64, 64, 1, 3, 16}, {33, 65, 2, 2, 32}};
 }
 
 std::vector<Sizes> ragged_steps() {
@@ -91,7 +92,8 @@ TEST_CASE("batch: dense prompts of all lengths give the bits that they give one 
 
 TEST_CASE("batch: vertical-slash prompts of all lengths give the bits that they give one by one") {
   using Method = lacuna::VerticalSlashOf<16>;
-  Method const method{.selector = {.inner = {.window = 16}, .recent_tokens = 8}, .budget = {.columns = 12, .diagonals = 12}};
+  Method const method{.selector = {.inner = {.window = 16}, .recent_tokens = 8},
+                      .budget = {.columns = 12, .diagonals = 12}};
   Batch<Method>(method, ragged_prompts(), 16).equals_one_by_one_on_every_exec(method);
 }
 

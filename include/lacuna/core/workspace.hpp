@@ -33,6 +33,7 @@ class Workspace {
   }
 
   constexpr std::size_t used_bytes() const { return used_; }
+  constexpr std::size_t capacity_bytes() const { return capacity_; }
   constexpr bool fits() const { return used_ == 0 || (memory_ != nullptr && used_ <= capacity_); }
 
   /// The sentence, unless everything taken so far fits; value is what the caller brought, bound what was needed.
@@ -47,6 +48,11 @@ class Workspace {
     if (memory_ == nullptr || used_ > capacity_) return {};
     std::size_t const begin = (used_ + kAlignment - 1) / kAlignment * kAlignment;
     return begin > capacity_ ? Workspace{} : Workspace{memory_ + begin, capacity_ - begin};
+  }
+
+  /// `bytes` of it from `begin` on, both multiples of kAlignment.
+  constexpr Workspace part(std::size_t begin, std::size_t bytes) const {
+    return memory_ == nullptr || begin + bytes > capacity_ ? Workspace{} : Workspace{memory_ + begin, bytes};
   }
 
  private:
