@@ -48,10 +48,13 @@ struct VerticalSlashUnit {
     reserve_pick_top(exec, shape.len_k, memory);
   }
 
-  /// A prompt shorter than a tile, or a budget that covers it, is left dense.
+  /// A prompt shorter than a tile, or a budget that covers it, is left dense. Offset 0 always stays: without it the
+  /// first rows would see nothing.
   template <Storage T>
   Status pick(Cpu exec, Problem<T> const& problem, Scores scores, Counts counts, Workspace memory, Index& index) const {
     if (Status s = set_lens(problem, index); !s) return s;
+    for (std::int64_t head = 0; head < scores.extent(0) && scores.extent(2) > 0; ++head)
+      scores(head, 1, 0) = std::numeric_limits<float>::infinity();
     for (std::int64_t row : {0, 1}) {
       TensorView<std::int32_t, 1> const wanted{
           counts.data + row * counts.stride(1), {counts.extent(0)}, {counts.stride(0)}};
