@@ -72,10 +72,10 @@ class ThreadPool {  // NOLINT(clang-analyzer-optin.performance.Padding): what wo
   std::int64_t items_ = 0;
   void* context_ = nullptr;
   Cpu::Body body_ = nullptr;
-  std::vector<std::jthread> threads_;
   alignas(64) std::atomic<std::int64_t> next_{0};  // apart from what only changes once per call
   alignas(64) std::atomic<std::uint32_t> call_{0};
   std::atomic<int> busy_{0};
+  std::vector<std::jthread> threads_;  // last: joined before what they read is gone
 };
 
 }  // namespace lacuna
