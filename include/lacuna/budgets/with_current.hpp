@@ -1,0 +1,36 @@
+#pragma once
+
+#include <algorithm>
+
+#include "lacuna/budgets/budget.hpp"
+
+namespace lacuna {
+
+/// Wraps a budget so that it pays for the unit which is kept on top of every choice, as the original Quest counts its
+/// current page: one unit fewer is chosen.
+template <class B>
+struct WithCurrent {
+  B inner{};
+
+  template <class U>
+  Status check(U const& unit) const {
+    return inner.check(unit);
+  }
+  template <class U>
+  std::int64_t limit(U const& unit, int row, std::int64_t len) const {
+    return std::max<std::int64_t>(inner.limit(unit, row, len) - 1, 0);
+  }
+  template <class U>
+  std::int64_t mean(U const& unit, int row, std::int64_t len) const {
+    return std::max<std::int64_t>(detail::mean_units(inner, unit, row, len) - 1, 0);
+  }
+  template <class U>
+  Status allot(Cpu exec, U const& unit, Scores scores, Counts counts) const {
+    if (Status s = inner.allot(exec, unit, scores, counts); !s) return s;
+    for (std::int64_t head = 0; head < counts.extent(0); ++head)
+      for (std::int64_t row = 0; row < counts.extent(1); ++row) counts(head, row) = std::max(counts(head, row) - 1, 0);
+    return {};
+  }
+};
+
+}  // namespace lacuna
