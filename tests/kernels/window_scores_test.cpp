@@ -164,9 +164,12 @@ TEST_CASE("window scores: the highest weight of any query of a group, where a ro
         REQUIRE((std::isnan(wanted) ? std::isnan(got) : std::abs(got - wanted) <= 2e-6));
       }
     }
+    args.behind = 40;
+    CHECK(std::string(args.check().message) == "window_scores: behind must leave a query");
+    args.behind = 0;
     args.diagonals = args.columns;
     CHECK(std::string(lacuna::window_scores<float>(lacuna::Cpu{}, args).message) ==
-          "window_scores: diagonals are summed; their data must be null for another reduction");
+          "window_scores: diagonals are plain sums over the last queries; otherwise their data must be null");
   }
 }
 

@@ -70,6 +70,7 @@ class CacheCase {
 
   Cache<T>& store() { return cache_; }
   lacuna::PagePool<T>& pool() { return pool_; }
+  lacuna::PagePool<T> const& pool() const { return pool_; }
 
   /// Empty, or why these tokens could not be appended.
   std::string append(reference::Inputs const& in, std::int64_t first, std::int64_t last, lacuna::Cpu exec = {}) {

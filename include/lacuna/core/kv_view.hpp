@@ -34,6 +34,10 @@ struct KvView {
   TensorView<T const, 4> bounds{};
   std::int64_t bounds_page_tokens = 0;
 
+  /// Attention that each held token has received so far; empty unless a store keeps it. The one thing behind a view
+  /// that is written to: by the selector that scores by it. // [heads_kv, capacity]
+  TensorView<float, 2> mass{};
+
   constexpr std::int64_t length(std::int64_t head_kv) const { return lens != nullptr ? lens[head_kv] : len; }
 
   constexpr std::int64_t offset(std::int64_t head_kv, std::int64_t token) const {

@@ -18,6 +18,7 @@ struct PickTopArgs {
   TensorView<std::int32_t, 2> units;             // out [rows, capacity], ascending
   TensorView<std::int32_t, 1> counts;            // out [rows]
   Workspace scratch;                             // as reserve_pick_top takes
+  bool ties_to_higher = false;                   // of units that tie at the cut the last ones stay, not the first
 
   Status check() const {
     std::int64_t const rows = scores.extent(0);

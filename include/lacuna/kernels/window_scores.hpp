@@ -25,9 +25,13 @@ struct WindowScoresArgs {
   TensorView<float, 2> diagonals;  // out [rows, len_k], the last axis dense; data may be null
   Workspace scratch;               // as reserve_window_scores takes
   WindowReduction reduction = WindowReduction::sum;
+  std::int64_t behind = 0;  // queries after the window, which are left out
+  bool onto = false;        // columns go on from what they hold, instead of from 0
 
   Status check() const {
     if (Status s = problem.check(); !s) return s;
+    if (behind < 0 || (behind > 0 && behind >= problem.len_q()))
+      return Status::invalid("window_scores: behind must leave a query", behind, problem.len_q());
     if (window < 1) return Status::invalid("window_scores: window must be at least 1", window, 1);
     if (columns.extent(0) != problem.heads_kv() && columns.extent(0) != problem.heads_q())
       return Status::invalid("window_scores: columns must have one row per KV head or per query head",
@@ -35,8 +39,9 @@ struct WindowScoresArgs {
     if (columns.extent(1) != longest_head(problem.kv))
       return Status::invalid("window_scores: columns must be as wide as len_k", columns.extent(1),
                              longest_head(problem.kv));
-    if (diagonals.data != nullptr && reduction != WindowReduction::sum)
-      return Status::invalid("window_scores: diagonals are summed; their data must be null for another reduction");
+    if (diagonals.data != nullptr && (reduction != WindowReduction::sum || behind != 0 || onto))
+      return Status::invalid(
+          "window_scores: diagonals are plain sums over the last queries; otherwise their data must be null");
     if (diagonals.data != nullptr && diagonals.extents != columns.extents)
       return Status::invalid("window_scores: columns and diagonals must have the same extents", diagonals.extent(1),
                              columns.extent(1));

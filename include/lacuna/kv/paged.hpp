@@ -38,18 +38,7 @@ class PagedCache {
   Status append(Cpu exec, TensorView<T const, 3> k, TensorView<T const, 3> v) {
     if (Status s = detail::check_rows(k, v, heads_kv_, pool_->dim()); !s) return s;
     std::int64_t const tokens = k.extent(0);
-    std::int64_t wanted = 0;
-    for (std::int64_t head = 0; head < heads_kv_; ++head) {
-      if (length(head) + tokens > capacity_tokens_)
-        return {Errc::out_of_pages, "paged_cache: no room for that many tokens", length(head) + tokens,
-                capacity_tokens_};
-      wanted += pages_of(length(head) + tokens) - pages_of(length(head));
-    }
-    if (wanted > pool_->free_pages())
-      return {Errc::out_of_pages, "paged_cache: the pool has too few free pages", wanted, pool_->free_pages()};
-    for (std::int64_t head = 0; head < heads_kv_; ++head)
-      for (std::int64_t page = pages_of(length(head)); page < pages_of(length(head) + tokens); ++page)
-        tables_.pages(head, page) = pool_->acquire();
+    if (Status s = take_pages([&](std::int64_t head) { return length(head) + tokens; }); !s) return s;
     std::size_t const row_bytes = static_cast<std::size_t>(pool_->dim()) * sizeof(T);
     KvView<T> const kv = view();
     exec.for_work(tokens * heads_kv_ * kv.dim).each(heads_kv_, [&](std::int64_t head, int) {
@@ -93,6 +82,25 @@ class PagedCache {
   }
 
  protected:
+  /// Pages for every head to hold length_of(head) tokens, not fewer than now; all of them or, with a Status, none.
+  template <class LengthOf>
+  Status take_pages(LengthOf const& length_of) {
+    std::int64_t wanted = 0;
+    for (std::int64_t head = 0; head < heads_kv_; ++head) {
+      if (length_of(head) > capacity_tokens_)
+        return {Errc::out_of_pages, "paged_cache: no room for that many tokens", length_of(head), capacity_tokens_};
+      wanted += pages_of(length_of(head)) - pages_of(length(head));
+    }
+    if (wanted > pool_->free_pages())
+      return {Errc::out_of_pages, "paged_cache: the pool has too few free pages", wanted, pool_->free_pages()};
+    for (std::int64_t head = 0; head < heads_kv_; ++head)
+      for (std::int64_t page = pages_of(length(head)); page < pages_of(length_of(head)); ++page)
+        tables_.pages(head, page) = pool_->acquire();
+    return {};
+  }
+
+  void set_length(std::int64_t head, std::int64_t tokens) { tables_.lens(head) = static_cast<std::int32_t>(tokens); }
+
   /// Forgets the tokens of a head from `tokens` on, and gives back the pages that are no longer touched.
   void shrink(std::int64_t head, std::int64_t tokens) {
     for (std::int64_t page = pages_of(length(head)); page-- > pages_of(tokens);)

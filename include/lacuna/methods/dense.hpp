@@ -8,11 +8,12 @@
 
 namespace lacuna {
 
-/// No selection: the baseline that every method is compared with, behind the same calls. Serves prefill and decode.
-struct Dense {
+/// No selection: attention over everything that the store still holds. Serves prefill and decode.
+template <template <class> class KvStore>
+struct DenseOver {
   using Index = DenseIndex;
   template <class T>
-  using Store = ContiguousCache<T>;
+  using Store = KvStore<T>;
   static constexpr Moment moment = Moment::prefill;
 
   Expected<Plan> plan(Cpu exec, Shape const& shape) const {
@@ -37,5 +38,8 @@ struct Dense {
     return attend(exec, problem, index, workspace, out);
   }
 };
+
+/// The baseline that every method is compared with, behind the same calls.
+using Dense = DenseOver<ContiguousCache>;
 
 }  // namespace lacuna

@@ -67,7 +67,7 @@ struct Method {
     (void)take_scores(exec, shape, selecting);
     reserve_selecting(exec, shape, selecting);
     reserve_attend(exec, shape, index, attending);
-    if constexpr (moment == Moment::prompt_end) reserve_attend(exec, shape, DenseIndex{}, prompt);
+    if constexpr (forgets(moment)) reserve_attend(exec, shape, DenseIndex{}, prompt);
     return Plan{index_memory.used_bytes(),
                 std::max({selecting.used_bytes(), attending.used_bytes(), prompt.used_bytes()})};
   }
@@ -99,13 +99,13 @@ struct Method {
       return select_heads(exec, problem, shape, workspace, index);
   }
 
-  /// select, then attend. At the prompt's end the choice is about the future: the prompt itself attends densely, and
-  /// the index is for KvStore::retain.
+  /// select, then attend. A choice of what to forget is about the future: these queries attend densely, and the index
+  /// is for KvStore::retain.
   template <Storage T>
   Status run(Cpu exec, Problem<T> const& problem, Workspace workspace, Index& index, AttentionOut<T> const& out) const {
     if (Status s = out.check(problem); !s) return s;
     if (Status s = select(exec, problem, workspace, index); !s) return s;
-    if constexpr (moment == Moment::prompt_end)
+    if constexpr (forgets(moment))
       return attend_dense<T>(exec, {problem, out, workspace});
     else
       return attend(exec, problem, index, workspace, out);

@@ -6,12 +6,12 @@ namespace lacuna {
 
 /// Wraps a selector: the units of the first and of the last tokens always win, within the budget. What that means is
 /// the unit's to say: the first columns and the nearest diagonals, or the first and last tokens.
-template <class S, std::int64_t DefaultRecentTokens = 64>
+template <class S, std::int64_t DefaultRecentTokens = 64, std::int64_t DefaultSinkTokens = 4>
 struct Anchored {
   static constexpr bool measures_mass = kMeasuresMass<S>;
 
   S inner{};
-  std::int64_t sink_tokens = 4;
+  std::int64_t sink_tokens = DefaultSinkTokens;
   std::int64_t recent_tokens = DefaultRecentTokens;
 
   template <class U>

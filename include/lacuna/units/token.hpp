@@ -44,13 +44,7 @@ struct Token {
 
   template <Storage T>
   Status pick(Cpu exec, Problem<T> const& problem, Scores scores, Counts counts, Workspace memory, Index& index) const {
-    if (Status s = set_lens(problem, index); !s) return s;
-    return pick_top(exec, {row_of_heads(scores, 0),
-                           {counts.data, {counts.extent(0)}, {counts.stride(0)}},
-                           index.lens,
-                           index.tokens,
-                           index.counts,
-                           memory});
+    return pick(exec, problem, scores, counts, memory, index, false);
   }
 
   template <Storage T>
@@ -66,6 +60,20 @@ struct Token {
     return {};
   }
 
+ protected:
+  template <Storage T>
+  Status pick(Cpu exec, Problem<T> const& problem, Scores scores, Counts counts, Workspace memory, Index& index,
+              bool ties_to_higher) const {
+    if (Status s = set_lens(problem, index); !s) return s;
+    return pick_top(exec, {row_of_heads(scores, 0),
+                           {counts.data, {counts.extent(0)}, {counts.stride(0)}},
+                           index.lens,
+                           index.tokens,
+                           index.counts,
+                           memory,
+                           ties_to_higher});
+  }
+
  private:
   template <Storage T>
   Status set_lens(Problem<T> const& problem, Index& index) const {
@@ -74,6 +82,16 @@ struct Token {
     for (std::int64_t head = 0; head < index.heads(); ++head)
       index.lens(head) = static_cast<std::int32_t>(problem.kv.length(head));
     return {};
+  }
+};
+
+/// A token again, but one that may leave after every step. Of tokens that tie the oldest leave.
+struct StepToken : Token {
+  static constexpr Moment moment = Moment::evict_each_step;
+
+  template <Storage T>
+  Status pick(Cpu exec, Problem<T> const& problem, Scores scores, Counts counts, Workspace memory, Index& index) const {
+    return Token::pick(exec, problem, scores, counts, memory, index, true);
   }
 };
 

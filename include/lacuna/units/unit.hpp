@@ -15,10 +15,14 @@ namespace lacuna {
 
 /// When a method decides. The caller says which moment it is; nothing is inferred from a token count.
 enum class Moment : std::uint8_t {
-  prefill,     // which keys each query of the prompt attends to
-  prompt_end,  // which tokens stay in the cache: the prompt itself attends densely
-  each_step,   // which tokens this one query reads
+  prefill,          // which keys each query of the prompt attends to
+  prompt_end,       // which tokens stay in the cache: the prompt itself attends densely
+  each_step,        // which tokens this one query reads
+  evict_each_step,  // which tokens stay, after every query has attended to all that are held
 };
+
+/// Whether a choice at this moment is about the future: attention is dense, and the index is for KvStore::retain.
+constexpr bool forgets(Moment moment) { return moment == Moment::prompt_end || moment == Moment::evict_each_step; }
 
 /// The smallest thing that is kept or dropped.
 /// - Index: what a choice of such units looks like; `rows` kinds of choices are made per head of scores.

@@ -37,9 +37,11 @@ inline Status pick_top(Cpu exec, PickTopArgs const& args) {
     std::nth_element(sorted, sorted + kept - 1, sorted + available, std::greater<>{});
     float const cut = sorted[kept - 1];
     std::int64_t at_cut = kept - std::count_if(sorted, sorted + kept, [&](float score) { return score > cut; });
+    std::int64_t passed_over = args.ties_to_higher ? std::count(sorted, sorted + available, cut) - at_cut : 0;
     for (std::int64_t unit = 0; unit < available; ++unit) {
       float const score = rank(scores[unit]);
-      if (score > cut || (score == cut && at_cut-- > 0)) *picked++ = static_cast<std::int32_t>(unit);
+      if (score > cut || (score == cut && passed_over-- <= 0 && at_cut-- > 0))
+        *picked++ = static_cast<std::int32_t>(unit);
     }
   });
   return {};

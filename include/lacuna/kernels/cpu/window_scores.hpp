@@ -18,11 +18,11 @@ class QueryWindow {
     return window * (padded(dim) + 2) + kPanelKeys * padded(dim) + kStripRows * kPanelKeys;
   }
 
-  QueryWindow(float* memory, Problem<T> const& problem, std::int64_t head, std::int64_t window)
+  QueryWindow(float* memory, Problem<T> const& problem, std::int64_t head, std::int64_t window, std::int64_t behind)
       : kv_(problem.kv),
         head_kv_(head / problem.group()),
         window_(window),
-        first_position_(kv_.length(head_kv_) - window),
+        first_position_(kv_.length(head_kv_) - behind - window),
         row_floats_(padded(kv_.dim)),
         scale_log2_(problem.logit_scale() * kLog2E) {
     auto const take = [&](std::int64_t floats) { return memory += floats, memory - floats; };
@@ -32,7 +32,7 @@ class QueryWindow {
     panel_ = take(kPanelKeys * row_floats_);
     strip_ = take(kStripRows * kPanelKeys);
     for (std::int64_t t = 0; t < window; ++t)
-      widen_row(&problem.q(problem.len_q() - window + t, head, 0), kv_.dim, q_ + t * row_floats_);
+      widen_row(&problem.q(problem.len_q() - behind - window + t, head, 0), kv_.dim, q_ + t * row_floats_);
   }
 
   /// Raises columns[key] to the highest softmax weight of any query. NaN stays.
@@ -130,7 +130,7 @@ Status window_scores(Cpu exec, WindowScoresArgs<T> const& args) {
   Workspace memory = args.scratch;
   float* const scratch = reserve_window_scores(exec, shape_of(problem), args.window, memory);
   if (Status s = memory.check("window_scores: the workspace is smaller than planned"); !s) return s;
-  std::int64_t const window = std::min(args.window, problem.len_q());
+  std::int64_t const window = std::min(args.window, problem.len_q() - args.behind);
   std::int64_t const rows = args.columns.extent(0);
   std::int64_t const len_k = args.columns.extent(1);
   std::int64_t const heads_per_row = problem.heads_q() / rows;
@@ -138,10 +138,10 @@ Status window_scores(Cpu exec, WindowScoresArgs<T> const& args) {
   exec.for_work(2 * problem.heads_q() * window * len_k * problem.dim()).each(rows, [&](std::int64_t row, int worker) {
     float* const columns = args.columns.slice(row);
     float* const diagonals = args.diagonals.data == nullptr ? nullptr : args.diagonals.slice(row);
-    std::fill_n(columns, len_k, 0.0F);
+    if (!args.onto) std::fill_n(columns, len_k, 0.0F);
     if (diagonals != nullptr) std::fill_n(diagonals, len_k, 0.0F);
     for (std::int64_t head = row * heads_per_row; head < (row + 1) * heads_per_row; ++head) {
-      cpu::QueryWindow<T> queries(scratch + worker * floats, problem, head, window);
+      cpu::QueryWindow<T> queries(scratch + worker * floats, problem, head, window, args.behind);
       if (args.reduction == WindowReduction::highest)
         queries.raise_scores(columns);
       else

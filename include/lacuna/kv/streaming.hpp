@@ -1,0 +1,91 @@
+#pragma once
+
+#include <algorithm>
+#include <cstring>
+
+#include "lacuna/index/dense_index.hpp"
+#include "lacuna/kv/paged.hpp"
+
+namespace lacuna {
+
+/// What the streaming heads of a cache remember: the first tokens, and the last. The others keep everything.
+struct StreamingRule {
+  std::int64_t sink_tokens = 4;
+  std::int64_t recent_tokens = 1020;              // at least 1
+  TensorView<std::uint8_t const, 1> streaming{};  // [heads_kv], the caller's, outlives the cache; null: every head is
+};
+
+/// Pages behind a table, in which streaming heads hold at most sink_tokens + recent_tokens: the sinks, then a ring in
+/// which the newest token takes the place of the oldest. So their keys are in order only until the ring closes, which
+/// one query at a time does not notice, and queries of several positions must not be asked: attend to a prompt before
+/// it is appended, or while it fits. Keys keep the rotation of their original positions.
+template <Storage T>
+class StreamingCache : private PagedCache<T> {
+  using Base = PagedCache<T>;
+
+ public:
+  using Base::length;
+
+  static std::size_t bytes(PagePool<T> const& pool, std::int64_t capacity_tokens, std::int64_t heads_kv) {
+    return Base::bytes(pool, capacity_tokens, heads_kv);
+  }
+
+  /// `memory` holds bytes(...), aligned to Workspace::kAlignment; it and the pool outlive the cache. No head may come
+  /// to hold more than `capacity_tokens`.
+  StreamingCache(PagePool<T>& pool, void* memory, std::int64_t capacity_tokens, std::int64_t heads_kv,
+                 StreamingRule const& rule = {})
+      : Base(pool, memory, capacity_tokens, heads_kv), heads_kv_(heads_kv), rule_(rule) {}
+
+  Status append(Cpu exec, TensorView<T const, 3> k, TensorView<T const, 3> v) {
+    if (Status s = detail::check_rows(k, v, heads_kv_, this->pool().dim()); !s) return s;
+    if (rule_.sink_tokens < 0)
+      return Status::invalid("streaming_cache: sink_tokens must not be negative", rule_.sink_tokens, 0);
+    if (rule_.recent_tokens < 1)
+      return Status::invalid("streaming_cache: recent_tokens must be at least 1", rule_.recent_tokens, 1);
+    std::int64_t const tokens = k.extent(0);
+    if (Status s = this->take_pages([&](std::int64_t head) { return held(head, seen_ + tokens); }); !s) return s;
+    KvView<T> const kv = Base::view();
+    std::size_t const row_bytes = static_cast<std::size_t>(kv.dim) * sizeof(T);
+    exec.for_work(tokens * heads_kv_ * kv.dim).each(heads_kv_, [&](std::int64_t head, int) {
+      for (std::int64_t token = 0; token < tokens; ++token) {
+        std::int64_t const at = kv.offset(head, place(head, seen_ + token));
+        std::memcpy(this->pool().keys() + at, &k(token, head, 0), row_bytes);
+        std::memcpy(this->pool().values() + at, &v(token, head, 0), row_bytes);
+      }
+      this->set_length(head, held(head, seen_ + tokens));
+    });
+    seen_ += tokens;
+    return {};
+  }
+
+  KvView<T> view() const { return Base::view(); }
+
+  /// The store has its own rule; only a choice that keeps everything agrees with it.
+  Status retain(Cpu, DenseIndex const&) { return {}; }
+
+  /// Tokens appended so far, forgotten ones included.
+  std::int64_t seen() const { return seen_; }
+
+  void clear() {
+    Base::clear();
+    seen_ = 0;
+  }
+
+ private:
+  bool streams(std::int64_t head) const { return rule_.streaming.data == nullptr || rule_.streaming(head) != 0; }
+
+  std::int64_t held(std::int64_t head, std::int64_t seen) const {
+    return streams(head) ? std::min(seen, rule_.sink_tokens + rule_.recent_tokens) : seen;
+  }
+
+  /// Where the token of a position lies. Later tokens of one append overwrite earlier ones of the ring.
+  std::int64_t place(std::int64_t head, std::int64_t position) const {
+    if (!streams(head) || position < rule_.sink_tokens) return position;
+    return rule_.sink_tokens + (position - rule_.sink_tokens) % rule_.recent_tokens;
+  }
+
+  std::int64_t heads_kv_, seen_ = 0;
+  StreamingRule rule_;
+};
+
+}  // namespace lacuna

@@ -1,0 +1,46 @@
+#pragma once
+
+#include <algorithm>
+
+#include "lacuna/kernels/window_scores.hpp"
+#include "lacuna/selectors/selector.hpp"
+#include "lacuna/units/token.hpp"
+
+namespace lacuna {
+
+/// The softmax weights that a token has received from every query so far, the mean over the group (H2O, arXiv
+/// 2306.14048). The sum lives in the store, in KvView::mass; scoring adds this problem's queries to it, so each query
+/// is scored exactly once: the whole prompt in one or several calls, then one query per step. The prompt costs a second
+/// pass over its attention.
+struct AccumulatedAttention {
+  Status check(Token const&, Shape const&, std::int64_t) const { return {}; }
+  std::int64_t heads(Token const&, Shape const& shape) const { return shape.heads_kv; }
+  bool can_judge(Token const&, Shape const& shape) const { return shape.len_q >= 1; }
+
+  void reserve(Cpu exec, Token const&, Shape const& shape, Workspace& memory) const {
+    reserve_window_scores(exec, shape, kQueries, memory);
+  }
+
+  template <Storage T>
+  Status score(Cpu exec, Token const&, Problem<T> const& problem, Workspace memory, Scores scores) const {
+    TensorView<float, 2> const& mass = problem.kv.mass;
+    if (mass.data == nullptr || mass.extent(0) != scores.extent(0) || mass.extent(1) < scores.extent(2))
+      return Status::invalid("accumulated_attention: the store must keep the mass of every token it holds",
+                             mass.extent(1), scores.extent(2));
+    TensorView<float, 2> const held{mass.data, {scores.extent(0), scores.extent(2)}, mass.strides};
+    for (std::int64_t first = 0; first < problem.len_q(); first += kQueries) {
+      std::int64_t const window = std::min(kQueries, problem.len_q() - first);
+      Status const s = window_scores<T>(
+          exec, {problem, window, held, {}, memory, WindowReduction::sum, problem.len_q() - first - window, true});
+      if (!s) return s;
+    }
+    for (std::int64_t head = 0; head < scores.extent(0); ++head)
+      std::copy_n(held.slice(head), scores.extent(2), scores.slice(head));
+    return {};
+  }
+
+ private:
+  static constexpr std::int64_t kQueries = 256;  // scored at once: each pass reads all keys twice
+};
+
+}  // namespace lacuna
