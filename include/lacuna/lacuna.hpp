@@ -44,3 +44,4 @@
 #include "lacuna/methods/streaming_cache.hpp"
 #include "lacuna/methods/tova.hpp"
 #include "lacuna/methods/vertical_slash.hpp"
+#include "lacuna/methods/x_attention.hpp"

@@ -1,0 +1,41 @@
+#pragma once
+
+#include "lacuna/core/problem.hpp"
+#include "lacuna/core/shape.hpp"
+
+namespace lacuna {
+
+/// How much of their attention some queries of one head give to each block of keys, where `stride` neighbouring queries
+/// and keys count as one (XAttention, arXiv 2503.16428): the logit of query group r and key group c <= r is the mean
+/// over the antidiagonal of their stride x stride cell. Tokens that are not there count as zeros. A stride of 1 is the
+/// attention itself. One worker's share.
+template <Storage T>
+struct GroupMassArgs {
+  Problem<T> problem;
+  std::int64_t head = 0;
+  std::int64_t stride = 8;
+  std::int64_t first_group = 0;  // of queries: positions [first_group * stride, (first_group + groups) * stride)
+  std::int64_t groups = 0;
+  std::int64_t block_tokens = 128;  // of keys, a multiple of stride
+  TensorView<float, 1> mass;        // out [key blocks up to the last group's]; the sum is 1
+  float* scratch = nullptr;         // group_mass_floats(...)
+
+  Status check() const {
+    if (Status s = problem.check(); !s) return s;
+    if (stride < 1 || block_tokens < 1 || block_tokens % stride != 0)
+      return Status::invalid("group_mass: stride must divide block_tokens", stride, block_tokens);
+    if (head < 0 || head >= problem.heads_q())
+      return Status::invalid("group_mass: head must be a query head", head, problem.heads_q());
+    std::int64_t const len = problem.kv.length(head / problem.group());
+    if (groups < 1 || (first_group + 1) * stride <= len - problem.len_q() || (first_group + groups - 1) * stride >= len)
+      return Status::invalid("group_mass: every group must hold a query", first_group, groups);
+    std::int64_t const blocks = ((first_group + groups) * stride + block_tokens - 1) / block_tokens;
+    if (mass.extent(0) != blocks)
+      return Status::invalid("group_mass: mass must have the blocks up to the last group", mass.extent(0), blocks);
+    return {};
+  }
+};
+
+}  // namespace lacuna
+
+#include "lacuna/kernels/cpu/group_mass.hpp"

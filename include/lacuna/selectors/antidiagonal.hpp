@@ -1,0 +1,67 @@
+#pragma once
+
+#include <algorithm>
+#include <limits>
+
+#include "lacuna/kernels/group_mass.hpp"
+#include "lacuna/selectors/selector.hpp"
+#include "lacuna/units/block.hpp"
+
+namespace lacuna {
+
+/// The attention of a query block to each key block, estimated from every `stride`-th pair: the antidiagonals of
+/// stride x stride cells (XAttention, arXiv 2503.16428). A stride of 1 is exact.
+struct Antidiagonal {
+  static constexpr bool measures_mass = true;
+
+  std::int64_t stride = 8;  // tokens; the paper uses 4, 8 and 16
+
+  template <int Tokens>
+  Status check(Block<Tokens> const&, Shape const&, std::int64_t) const {
+    if (stride < 1 || Tokens % stride != 0)
+      return Status::invalid("antidiagonal: stride must divide the tokens of a block", stride, Tokens);
+    return {};
+  }
+  template <int Tokens>
+  std::int64_t heads(Block<Tokens> const&, Shape const& shape) const {
+    return shape.heads_q;
+  }
+  template <int Tokens>
+  bool can_judge(Block<Tokens> const&, Shape const&) const {
+    return true;
+  }
+  template <int Tokens>
+  void reserve(Cpu exec, Block<Tokens> const& unit, Shape const& shape, Workspace& memory) const {
+    memory.take<float>(exec.workers * floats(unit, shape));
+  }
+  template <int Tokens, Storage T>
+  Status prepare(Cpu, Block<Tokens> const&, Problem<T> const&, Workspace) const {
+    return {};
+  }
+
+  template <int Tokens, Storage T>
+  Status score(Cpu exec, Block<Tokens> const& unit, Problem<T> const& problem, Workspace memory, RowChunk const& chunk,
+               Scores scores) const {
+    Shape const shape = shape_of(problem);
+    float* const scratch = memory.take<float>(exec.workers * floats(unit, shape)) + chunk.worker * floats(unit, shape);
+    for (std::int64_t row = 0; row < chunk.rows; ++row) {
+      std::int64_t const m = unit.first_block(shape) + chunk.first_row + row;
+      std::int64_t const first = std::max(m * Tokens, shape.len_k - shape.len_q) / stride;
+      std::int64_t const end = (std::min((m + 1) * Tokens, shape.len_k) + stride - 1) / stride;
+      float* const mass = &scores(0, row, 0);
+      Status const s =
+          group_mass<T>(exec, {problem, chunk.head, stride, first, end - first, Tokens, {mass, {m + 1}, {1}}, scratch});
+      if (!s) return s;
+      std::fill(mass + m + 1, mass + scores.extent(2), -std::numeric_limits<float>::infinity());
+    }
+    return {};
+  }
+
+ private:
+  template <int Tokens>
+  std::int64_t floats(Block<Tokens> const& unit, Shape const& shape) const {
+    return group_mass_floats(Tokens / stride, stride, unit.count(shape.len_k), shape.dim);
+  }
+};
+
+}  // namespace lacuna
