@@ -1,0 +1,3 @@
+#include "lacuna/lacuna.hpp"
+
+lacuna::Pipeline<lacuna::VerticalSlash> pipeline;

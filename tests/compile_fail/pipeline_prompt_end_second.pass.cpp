@@ -1,0 +1,3 @@
+#include "lacuna/lacuna.hpp"
+
+lacuna::Pipeline<lacuna::Dense, lacuna::SnapKv> pipeline;
