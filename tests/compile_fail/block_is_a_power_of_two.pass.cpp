@@ -1,0 +1,3 @@
+#include "lacuna/lacuna.hpp"
+
+lacuna::Block<32> block;
