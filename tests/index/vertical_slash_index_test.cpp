@@ -75,7 +75,7 @@ TEST_CASE("vertical-slash index: check finds what attention must not meet", "[in
   CHECK(complaint({}, {0}, [](auto& i) { i.counts(0, 1) = -1; }) ==
         "vertical_slash_index: a diagonal count is beyond the capacity");
   CHECK(complaint({}, {0}, [](auto& i) { i.counts.extents[0] = 2; }) ==
-        "vertical_slash_index: must have one row per query head");
+        "vertical_slash_index: must have one row per query head or per KV head");
 }
 
 }  // namespace

@@ -25,7 +25,7 @@ std::string attend(ProblemCase<T>& c, VerticalSlashCase& kept, lacuna::Cpu exec 
   auto const& index = kept.index();
   return support::run_in_exact_scratch(
       [&](lacuna::Workspace& w) {
-        lacuna::reserve_attend_vertical_slash(exec, lacuna::shape_of(problem), index.tile, w);
+        lacuna::reserve_attend_vertical_slash(exec, lacuna::shape_of(problem), index.heads(), index.tile, w);
       },
       [&](lacuna::Workspace w) {
         return lacuna::attend_vertical_slash(exec, lacuna::AttendVerticalSlashArgs<T>{problem, index, c.out(), w});
@@ -146,8 +146,8 @@ TEST_CASE("attend vertical-slash: an index of another problem is refused", "[ker
   CHECK(complaint([](auto& a) { a.problem.q.data = nullptr; }) == "problem: q is null but len_q is not zero");
   CHECK(complaint([](auto& a) { a.out.out.data = nullptr; }) == "out: must not be null");
   CHECK(complaint([](auto& a) { a.index.tile = 0; }) == "attend_vertical_slash: tile must be at least 1");
-  CHECK(complaint([](auto& a) { a.index.counts.extents[0] = 1; }) ==
-        "attend_vertical_slash: the index must have one row per query head");
+  CHECK(complaint([](auto& a) { a.index.counts.extents[0] = 5; }) ==
+        "attend_vertical_slash: the index must have one row per query head or per KV head");
   CHECK(complaint([](auto& a) { a.index.len_q = 99; }) ==
         "attend_vertical_slash: the index was made for another len_q");
   CHECK(complaint([](auto& a) { a.index.len_k = 99; }) ==

@@ -73,7 +73,7 @@ TEST_CASE("vertical-slash unit: an index that does not fit is refused", "[units]
   other.tile = 64;
   CHECK(f.pick(other) == "vertical_slash: the index has another tile");
   lacuna::VerticalSlashIndex none{};
-  CHECK(f.pick(none) == "vertical_slash: the index must have one row per query head");
+  CHECK(f.pick(none) == "vertical_slash: the index must have one row per query head or per KV head");
   support::ProblemCase<float> ragged(support::make_inputs<float>({1, 10, 2, 1, 4}, support::Data::random, 1));
   std::vector<std::int32_t> const lens{10, 9};
   ragged.kv().lens = lens.data();

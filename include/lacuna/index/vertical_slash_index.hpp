@@ -10,10 +10,10 @@
 
 namespace lacuna {
 
-/// Kept columns (single keys, for every later query) and diagonals (fixed distances query - key) of each query head.
-/// Diagonals are executed as tiles: a block of `tile` query rows reads, for each diagonal, the `tile` keys that contain
-/// it for all rows of the block; row_block_runs says which keys that makes. Offset 0 should be kept, or row 0 may see
-/// nothing.
+/// Kept columns (single keys, for every later query) and diagonals (fixed distances query - key) of each query head, or
+/// of each KV head whose group shares them. Diagonals are executed as tiles: a block of `tile` query rows reads, for
+/// each diagonal, the `tile` keys that contain it for all rows of the block; row_block_runs says which keys that makes.
+/// Offset 0 should be kept, or row 0 may see nothing.
 struct VerticalSlashIndex {
   TensorView<std::int32_t, 2> columns;    // [heads_q, capacity], key positions, ascending
   TensorView<std::int32_t, 2> diagonals;  // [heads_q, capacity], offsets query - key, ascending
@@ -26,8 +26,10 @@ struct VerticalSlashIndex {
 
   Status check(Shape const& shape) const {
     if (tile < 1) return Status::invalid("vertical_slash_index: tile must be at least 1", tile, 1);
-    if (heads() != shape.heads_q || columns.extent(0) != heads() || diagonals.extent(0) != heads())
-      return Status::invalid("vertical_slash_index: must have one row per query head", heads(), shape.heads_q);
+    if ((heads() != shape.heads_q && heads() != shape.heads_kv) || columns.extent(0) != heads() ||
+        diagonals.extent(0) != heads())
+      return Status::invalid("vertical_slash_index: must have one row per query head or per KV head", heads(),
+                             shape.heads_q);
     if (len_q != shape.len_q)
       return Status::invalid("vertical_slash_index: len_q is not the problem's", len_q, shape.len_q);
     if (len_k != shape.len_k)

@@ -18,9 +18,9 @@ struct AttendVerticalSlashArgs {
     if (Status s = problem.check(); !s) return s;
     if (Status s = out.check(problem); !s) return s;
     if (index.tile < 1) return Status::invalid("attend_vertical_slash: tile must be at least 1", index.tile, 1);
-    if (index.heads() != problem.heads_q())
-      return Status::invalid("attend_vertical_slash: the index must have one row per query head", index.heads(),
-                             problem.heads_q());
+    if (index.heads() != problem.heads_q() && index.heads() != problem.heads_kv())
+      return Status::invalid("attend_vertical_slash: the index must have one row per query head or per KV head",
+                             index.heads(), problem.heads_q());
     if (index.len_q != problem.len_q())
       return Status::invalid("attend_vertical_slash: the index was made for another len_q", index.len_q,
                              problem.len_q());

@@ -17,7 +17,7 @@ inline void reserve_attend(Cpu exec, Shape const& shape, DenseIndex const&, Work
   reserve_attend_dense(exec, shape, memory);
 }
 inline void reserve_attend(Cpu exec, Shape const& shape, VerticalSlashIndex const& index, Workspace& memory) {
-  reserve_attend_vertical_slash(exec, shape, index.tile, memory);
+  reserve_attend_vertical_slash(exec, shape, index.heads(), index.tile, memory);
 }
 inline void reserve_attend(Cpu exec, Shape const& shape, BlockIndex const& index, Workspace& memory) {
   reserve_attend_blocks(exec, shape, index.heads(), index.block_tokens, memory);

@@ -10,7 +10,8 @@
 
 namespace lacuna {
 
-/// Columns (row 0) and diagonals (row 1) of a query head; diagonals are executed as Tile x Tile tiles.
+/// Columns (row 0) and diagonals (row 1) of a query head, or of a KV head whose group shares them; diagonals are
+/// executed as Tile x Tile tiles.
 template <int Tile = 64>
 struct VerticalSlashUnit {
   static_assert(Tile >= 1, "VerticalSlashUnit: a tile must hold at least one key");
@@ -91,8 +92,8 @@ struct VerticalSlashUnit {
   }
   template <Storage T>
   Status set_lens(Problem<T> const& problem, Index& index) const {
-    if (index.heads() != problem.heads_q())
-      return Status::invalid("vertical_slash: the index must have one row per query head", index.heads(),
+    if (index.heads() != problem.heads_q() && index.heads() != problem.heads_kv())
+      return Status::invalid("vertical_slash: the index must have one row per query head or per KV head", index.heads(),
                              problem.heads_q());
     if (index.tile != Tile) return Status::invalid("vertical_slash: the index has another tile", index.tile, Tile);
     index.len_q = problem.len_q();
