@@ -70,7 +70,8 @@ inline Status check_share(double share, char const* sentence) {
 }  // namespace detail
 
 /// As many units as hold more than a share of the row's attention, measured before anything is forced (FlexPrefill,
-/// arXiv 2502.20766: the one that crosses the share is kept). A share of 0 leaves the floor, one of 1 keeps all; a
+/// arXiv 2502.20766: the one that crosses the share is kept). A share of 0 leaves the floor, one of 1 keeps all
+/// whose score is not -inf; a
 /// row without any mass keeps the floor.
 struct TopMass {
   static constexpr bool needs_mass = true;
@@ -96,6 +97,12 @@ struct TopMass {
     return most_tokens == 0 ? unit.candidates(len) : std::min(unit.count(most_tokens), unit.candidates(len));
   }
 
+  /// What a choice is sure of.
+  template <class U>
+  std::int64_t mean(U const& unit, int, std::int64_t) const {
+    return unit.count(floor_tokens);
+  }
+
   template <class U>
   Status allot(Cpu exec, U const& unit, Scores scores, Counts counts) const {
     if (Status s = detail::check_counts(scores, counts); !s) return s;
@@ -106,7 +113,10 @@ struct TopMass {
       std::int64_t const candidates = counts(head, row);
       std::uint64_t const wanted =
           1 + static_cast<std::uint64_t>(share * static_cast<double>(detail::row_mass(measured, candidates)));
-      std::int64_t const cover = share >= 1.0 ? candidates : detail::units_below_mass(measured, candidates, wanted);
+      std::int64_t const ruled_out =
+          std::count(measured, measured + candidates, -std::numeric_limits<float>::infinity());
+      std::int64_t const cover =
+          share >= 1.0 ? candidates - ruled_out : detail::units_below_mass(measured, candidates, wanted);
       std::int64_t const floor = std::max<std::int64_t>({cover, unit.count(floor_tokens), 1});
       std::int64_t const most = most_tokens == 0 ? candidates : std::min(candidates, unit.count(most_tokens));
       counts(head, row) = static_cast<std::int32_t>(std::min(floor, most));

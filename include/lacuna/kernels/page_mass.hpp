@@ -1,0 +1,37 @@
+#pragma once
+
+#include "lacuna/core/problem.hpp"
+#include "lacuna/core/shape.hpp"
+#include "lacuna/core/workspace.hpp"
+
+namespace lacuna {
+
+/// The softmax weight that each of some pages holds, when one query attends to the tokens of those pages alone. A row
+/// is a query head, or a KV head and then the mean over its group. A page with a logit that is NaN or +inf gets NaN,
+/// and the others share what is left. One pass over the keys.
+template <Storage T>
+struct PageMassArgs {
+  Problem<T> problem;                        // len_q is 1
+  TensorView<std::int32_t const, 2> pages;   // [rows, capacity], full pages; the last axis is dense
+  TensorView<std::int32_t const, 1> counts;  // [rows]
+  std::int64_t page_tokens = 0;
+  TensorView<float, 2> mass;  // out [rows, units]; -inf for pages that are not among those of the row
+  Workspace scratch;          // as reserve_page_mass takes
+
+  Status check() const {
+    if (Status s = problem.check(); !s) return s;
+    if (problem.len_q() != 1) return Status::invalid("page_mass: len_q must be 1", problem.len_q(), 1);
+    if (page_tokens < 1) return Status::invalid("page_mass: page_tokens must be at least 1", page_tokens, 1);
+    std::int64_t const rows = mass.extent(0);
+    if (rows != problem.heads_kv() && rows != problem.heads_q())
+      return Status::invalid("page_mass: mass must have one row per KV head or per query head", rows,
+                             problem.heads_kv());
+    if (pages.extent(0) != rows || counts.extent(0) != rows)
+      return Status::invalid("page_mass: pages and counts must have the rows of mass", pages.extent(0), rows);
+    return {};
+  }
+};
+
+}  // namespace lacuna
+
+#include "lacuna/kernels/cpu/page_mass.hpp"

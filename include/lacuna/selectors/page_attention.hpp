@@ -1,0 +1,87 @@
+#pragma once
+
+#include <algorithm>
+
+#include "lacuna/kernels/page_mass.hpp"
+#include "lacuna/kernels/pick_top.hpp"
+#include "lacuna/selectors/selector.hpp"
+#include "lacuna/units/page.hpp"
+
+namespace lacuna {
+
+/// Wraps a selector of pages, which names candidates generously; each of them gets the share of attention that its
+/// tokens hold among the candidates, the mean over the group where the group shares its choice (Twilight, arXiv
+/// 2502.02770, by pages and with true keys). Other pages get -inf. A bound such as Quest's ranks pages well, but says
+/// nothing of their mass: it is highest where keys differ most.
+template <class S>
+struct PageAttention {
+  static constexpr bool measures_mass = true;
+
+  S inner{};
+  std::int64_t candidate_tokens = 4096;
+
+  template <int Tokens>
+  Status check(Page<Tokens> const& unit, Shape const& shape, std::int64_t kept) const {
+    if (candidate_tokens < 1 || candidate_tokens % Tokens != 0)
+      return Status::invalid("page_attention: candidate_tokens must be a positive multiple of the tokens of a page",
+                             candidate_tokens, Tokens);
+    return inner.check(unit, shape, kept);
+  }
+
+  template <int Tokens>
+  std::int64_t heads(Page<Tokens> const& unit, Shape const& shape) const {
+    return inner.heads(unit, shape);
+  }
+  template <int Tokens>
+  bool can_judge(Page<Tokens> const& unit, Shape const& shape) const {
+    return inner.can_judge(unit, shape);
+  }
+
+  template <int Tokens>
+  void reserve(Cpu exec, Page<Tokens> const& unit, Shape const& shape, Workspace& memory) const {
+    (void)take_candidates(unit, shape, memory);
+    Workspace weighing = memory, picking = memory;  // after naming, in the same memory
+    inner.reserve(exec, unit, shape, memory);
+    reserve_pick_top(exec, unit.candidates(shape.len_k), picking);
+    reserve_page_mass(exec, shape, most_candidates(unit, shape), weighing);
+    for (Workspace const& other : {picking, weighing})
+      if (other.used_bytes() > memory.used_bytes()) memory = other;
+  }
+
+  template <int Tokens, Storage T>
+  Status score(Cpu exec, Page<Tokens> const& unit, Problem<T> const& problem, Workspace memory, Scores scores) const {
+    Candidates const named = take_candidates(unit, shape_of(problem), memory);
+    if (Status s = memory.check("page_attention: the workspace is smaller than planned"); !s) return s;
+    if (Status s = inner.score(exec, unit, problem, memory, scores); !s) return s;
+    std::int64_t const rows = scores.extent(0);
+    for (std::int64_t row = 0; row < rows; ++row) {
+      std::int64_t const len = problem.kv.length(row * problem.heads_kv() / rows);
+      named.full(row) = static_cast<std::int32_t>(unit.candidates(len));
+      named.wanted(row) = static_cast<std::int32_t>(std::min(candidate_tokens / Tokens, named.pages.extent(1)));
+    }
+    Status const s =
+        pick_top(exec, {row_of_heads(scores, 0), named.wanted, named.full, named.pages, named.counts, memory});
+    if (!s) return s;
+    return page_mass<T>(exec, {problem, named.pages, named.counts, Tokens, row_of_heads(scores, 0), memory});
+  }
+
+ private:
+  struct Candidates {
+    TensorView<std::int32_t, 2> pages;                 // [rows, most_candidates]
+    TensorView<std::int32_t, 1> counts, wanted, full;  // [rows]
+  };
+
+  template <class U>
+  std::int64_t most_candidates(U const& unit, Shape const& shape) const {
+    return std::min(unit.count(candidate_tokens), unit.candidates(shape.len_k));
+  }
+
+  template <class U>
+  Candidates take_candidates(U const& unit, Shape const& shape, Workspace& memory) const {
+    std::int64_t const rows = inner.heads(unit, shape);
+    return {memory.take<std::int32_t, 2>({rows, most_candidates(unit, shape)}), memory.take<std::int32_t, 1>({rows}),
+            memory.take<std::int32_t, 1>({rows}), memory.take<std::int32_t, 1>({rows})};
+  }
+};
+
+}  // namespace lacuna
