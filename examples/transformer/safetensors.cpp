@@ -170,6 +170,7 @@ void SafeTensors::read_into(std::vector<float>& destination, std::string const& 
   std::size_t const old_size = destination.size();
   destination.resize(old_size + elements);
   float* const out = destination.data() + old_size;
+  if (elements == 0) return;
   if (tensor.dtype == "F32") {
     std::memcpy(out, bytes.data(), bytes.size());
     return;
