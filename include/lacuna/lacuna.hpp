@@ -47,6 +47,7 @@
 #include "lacuna/methods/quest_top_p.hpp"
 #include "lacuna/methods/snap_kv.hpp"
 #include "lacuna/methods/snap_then_quest.hpp"
+#include "lacuna/methods/streaming.hpp"
 #include "lacuna/methods/streaming_cache.hpp"
 #include "lacuna/methods/tova.hpp"
 #include "lacuna/methods/vertical_slash.hpp"

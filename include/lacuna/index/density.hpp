@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstdint>
 
+#include "lacuna/index/band_index.hpp"
 #include "lacuna/index/block_index.hpp"
 #include "lacuna/index/dense_index.hpp"
 #include "lacuna/index/page_index.hpp"
@@ -62,6 +63,14 @@ inline double density(VerticalSlashIndex const& index) {
           [&](std::int64_t) { kept += last - first; });
     }
   std::int64_t const dense = index.heads() * detail::causal_pairs(first_query, index.len_k, 0, index.len_k);
+  return dense == 0 ? 1.0 : static_cast<double>(kept) / static_cast<double>(dense);
+}
+
+inline double density(BandIndex const& index) {
+  std::int64_t kept = 0;
+  for (std::int64_t position = index.len_k - index.len_q; position < index.len_k; ++position)
+    kept += index.sink_end(position) + position + 1 - index.window_begin(position);
+  std::int64_t const dense = detail::causal_pairs(index.len_k - index.len_q, index.len_k, 0, index.len_k);
   return dense == 0 ? 1.0 : static_cast<double>(kept) / static_cast<double>(dense);
 }
 

@@ -1,6 +1,7 @@
 #pragma once
 
 #include "lacuna/index/dense_index.hpp"
+#include "lacuna/kernels/attend_band.hpp"
 #include "lacuna/kernels/attend_blocks.hpp"
 #include "lacuna/kernels/attend_dense.hpp"
 #include "lacuna/kernels/attend_pages.hpp"
@@ -18,6 +19,9 @@ inline void reserve_attend(Cpu exec, Shape const& shape, DenseIndex const&, Work
 }
 inline void reserve_attend(Cpu exec, Shape const& shape, VerticalSlashIndex const& index, Workspace& memory) {
   reserve_attend_vertical_slash(exec, shape, index.heads(), index.tile, memory);
+}
+inline void reserve_attend(Cpu exec, Shape const& shape, BandIndex const&, Workspace& memory) {
+  reserve_attend_band(exec, shape, memory);
 }
 inline void reserve_attend(Cpu exec, Shape const& shape, BlockIndex const& index, Workspace& memory) {
   reserve_attend_blocks(exec, shape, index.heads(), index.block_tokens, memory);
@@ -37,6 +41,11 @@ template <Storage T>
 Status attend(Cpu exec, Problem<T> const& problem, VerticalSlashIndex const& index, Workspace workspace,
               AttentionOut<T> const& out) {
   return attend_vertical_slash<T>(exec, {problem, index, out, workspace});
+}
+template <Storage T>
+Status attend(Cpu exec, Problem<T> const& problem, BandIndex const& index, Workspace workspace,
+              AttentionOut<T> const& out) {
+  return attend_band<T>(exec, {problem, index, out, workspace});
 }
 template <Storage T>
 Status attend(Cpu exec, Problem<T> const& problem, BlockIndex const& index, Workspace workspace,
