@@ -137,7 +137,7 @@ struct Method {
   /// Each worker scores, allots and picks a few rows at a time, in memory of its own.
   template <Storage T>
   Status select_rows(Cpu exec, Problem<T> const& problem, Shape const& shape, Workspace workspace, Index& index) const {
-    auto const [all_scores, all_counts] = take_scores(exec, shape, workspace);
+    Selecting const all = take_scores(exec, shape, workspace);  // a binding could not be captured (clang 14)
     std::int64_t const units = unit.candidates(shape.len_k), choices = unit.choices(shape);
     float* const picking = workspace.take<float>(exec.workers * units);
     Status* const complaints = workspace.take<Status>(exec.workers);
@@ -150,8 +150,8 @@ struct Method {
       std::int64_t const first_row = (chunks - 1 - item / heads) * UnitType::rows_at_once;  // longest first
       RowChunk const chunk{item % heads, first_row, std::min(choices - first_row, UnitType::rows_at_once), worker};
       std::int64_t const wide = unit.chunk_units(shape, chunk);
-      Scores const scores = dense_view<float, 3>(all_scores.slice(worker), {1, chunk.rows, wide});
-      Counts const counts = dense_view<std::int32_t, 2>(all_counts.slice(worker), {1, chunk.rows});
+      Scores const scores = dense_view<float, 3>(all.scores.slice(worker), {1, chunk.rows, wide});
+      Counts const counts = dense_view<std::int32_t, 2>(all.counts.slice(worker), {1, chunk.rows});
       for (std::int64_t row = 0; row < chunk.rows; ++row)
         counts(0, row) = static_cast<std::int32_t>(wide - chunk.rows + 1 + row);
       Workspace const own(picking + worker * units, static_cast<std::size_t>(units) * sizeof(float));
