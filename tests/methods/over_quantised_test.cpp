@@ -1,0 +1,216 @@
+#include "lacuna/methods/over_quantised.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <string>
+#include <vector>
+
+#include "lacuna/core/thread_pool.hpp"
+#include "lacuna/methods/ada_quest.hpp"
+#include "lacuna/methods/quest.hpp"
+#include "reference/attention.hpp"
+#include "reference/quest.hpp"
+#include "support/bounds_check.hpp"
+#include "support/cache_case.hpp"
+#include "support/catch.hpp"
+#include "support/compare.hpp"
+#include "support/exec.hpp"
+#include "support/index_case.hpp"
+
+namespace {
+
+using lacuna::float8_e4m3;
+using lacuna::OverQuantised;
+using lacuna::Quest;
+using reference::Units;
+using support::Data;
+
+/// The number nearest to x among scale * (what the code can hold), by trying them all, ties to the even code; then
+/// rounded to T. The quotient is a float, as a caller would expect of floats.
+template <class T, class C>
+double nearest_code(double x, double scale) {
+  double const wanted = support::round_to<float>(x / scale);
+  double best = 0.0;
+  for (int bits = 0; bits < 256; ++bits) {
+    double value = 0.0;
+    if constexpr (std::is_same_v<C, float8_e4m3>) {
+      int const exponent = bits >> 3 & 15, fraction = bits & 7;
+      if (exponent == 15 && fraction == 7) continue;
+      value = exponent == 0 ? std::ldexp(fraction, -9) : std::ldexp(8 + fraction, exponent - 10);
+      if (bits >= 128) value = -value;
+    } else {
+      if (bits == 128) continue;
+      value = bits < 128 ? bits : bits - 256;
+    }
+    double const distance = std::abs(value - wanted), closest = std::abs(best - wanted);
+    if (distance < closest || (distance == closest && bits % 2 == 0)) best = value;
+  }
+  return support::round_to<T>(support::round_to<float>(scale * best));
+}
+
+template <class C>
+double range_of() {
+  return std::is_same_v<C, float8_e4m3> ? 448.0 : 127.0;
+}
+
+/// The same sequence, with the keys and values that survive the codes.
+template <class T, class C>
+reference::Inputs decoded(reference::Inputs in, std::vector<float> const& k_scales,
+                          std::vector<float> const& v_scales) {
+  for (std::size_t e = 0; e < in.k.size(); ++e) {
+    std::size_t const head = e / static_cast<std::size_t>(in.dim) % static_cast<std::size_t>(in.heads_kv);
+    in.k[e] = nearest_code<T, C>(in.k[e], k_scales[head]);
+    in.v[e] = nearest_code<T, C>(in.v[e], v_scales[head]);
+  }
+  return in;
+}
+
+template <class T, class C>
+struct Run {
+  explicit Run(reference::Inputs const& in, Quest const& quest, lacuna::Cpu exec = {})
+      : method{quest}, exec(exec), shape{1, in.len_k, in.heads_q, in.heads_kv, in.dim} {
+    for (std::int64_t head = 0; head < in.heads_kv; ++head) {
+      k_scales.push_back(static_cast<float>(3.0 / range_of<C>() / static_cast<double>(head + 1)));
+      v_scales.push_back(static_cast<float>(4.5 / range_of<C>()));
+    }
+  }
+  OverQuantised<Quest, T, C> method;
+  lacuna::Cpu exec;
+  lacuna::Shape shape;
+  std::vector<float> k_scales, v_scales;
+};
+
+template <class T, class C>
+void decodes_like_the_oracle(std::int64_t prompt, std::int64_t steps, std::int64_t group, bool shared) {
+  CAPTURE(prompt, group, shared);
+  std::int64_t const total = prompt + steps, dim = 20;
+  auto const original = support::make_inputs<T>({total, total, 2, group, dim}, Data::random, 51);
+  Quest quest;
+  quest.selector.share_group = shared;
+  quest.budget.tokens = 48;
+  Run<T, C> r(original, quest);
+  auto const all = decoded<T, C>(original, r.k_scales, r.v_scales);
+  support::GuardedMemory memory(lacuna::QuantisedCache<T, C>::bytes(total, 2, dim, 16));
+  lacuna::QuantisedCache<T, C> cache(memory.data(), total, 2, dim, 16,
+                                     lacuna::dense_view<float const, 1>(r.k_scales.data(), {2}),
+                                     lacuna::dense_view<float const, 1>(r.v_scales.data(), {2}));
+  auto const plan = r.method.plan(r.exec, r.shape);
+  REQUIRE(plan);
+  support::GuardedMemory index_memory(plan->index_bytes), scratch(plan->workspace_bytes);
+  lacuna::Workspace carving = index_memory.workspace();
+  auto index = r.method.make_index(r.shape, carving);
+  for (std::int64_t len = prompt; len <= total; ++len) {
+    CAPTURE(len);
+    support::RowsCase<T> const rows(original, len == prompt ? 0 : len - 1, len);
+    REQUIRE(cache.append(r.exec, rows.k(), rows.v()));
+    auto const now = support::rows_of(all, len - 1, len, len);
+    REQUIRE(support::explain_bounds<T>(cache.page_view().bounds, now, 16) == "");
+    support::ProblemCase<T> c(now);
+    REQUIRE(r.method.run(r.exec, c.problem(), cache, scratch.workspace(), index, c.out()));
+    std::int64_t const per_row = 2 * group / index.rows();
+    for (std::int64_t row = 0; row < index.rows(); ++row) {
+      Units kept = support::units_of(index.pages, row, index.counts(row));
+      kept.pop_back();
+      auto const scores = shared ? reference::quest_shared_scores(now, row, 16) : reference::quest_scores(now, row, 16);
+      REQUIRE(reference::explain_selection(kept, scores, {}, 3, 1e-4) == "");
+    }
+    auto const exact = reference::attend(now, [&](std::int64_t head, std::int64_t) {
+      std::int64_t const row = head / per_row;
+      return reference::page_keys(support::units_of(index.pages, row, index.counts(row)), 16, len);
+    });
+    REQUIRE(support::explain_answer(c, exact) == "");
+  }
+  CHECK((memory.guards_untouched() && index_memory.guards_untouched() && scratch.guards_untouched()));
+}
+
+TEST_CASE("quantised: quest over 8-bit keys and values equals the oracle over what the codes hold", "[methods]") {
+  for (std::int64_t group : {1, 3, 8}) decodes_like_the_oracle<float, std::int8_t>(100, 20, group, true);
+  for (bool shared : {true, false}) decodes_like_the_oracle<float, float8_e4m3>(100, 20, 2, shared);
+  decodes_like_the_oracle<float, std::int8_t>(1, 70, 4, false);
+  decodes_like_the_oracle<lacuna::bfloat16, float8_e4m3>(100, 10, 4, true);
+}
+
+TEST_CASE("quantised: workers do not change a bit, and fewer bytes are refused", "[methods]") {
+  lacuna::ThreadPool pool(3);
+  auto const in = support::make_inputs<float>({1, 3000, 2, 2, 64}, Data::random, 5);
+  Quest quest;
+  quest.budget.tokens = 512;
+  std::vector<double> first;
+  for (lacuna::Cpu const& exec : {lacuna::Cpu{}, pool.exec(), support::backwards(3)}) {
+    Run<float, float8_e4m3> r(in, quest, exec);
+    support::GuardedMemory memory(decltype(r.method)::Store::bytes(3000, 2, 64, 16));
+    decltype(r.method)::Store cache(memory.data(), 3000, 2, 64, 16,
+                                    lacuna::dense_view<float const, 1>(r.k_scales.data(), {2}),
+                                    lacuna::dense_view<float const, 1>(r.v_scales.data(), {2}));
+    support::RowsCase<float> const rows(in, 0, 3000);
+    REQUIRE(cache.append(exec, rows.k(), rows.v()));
+    auto const plan = r.method.plan(exec, r.shape);
+    support::GuardedMemory index_memory(plan->index_bytes), scratch(plan->workspace_bytes);
+    lacuna::Workspace carving = index_memory.workspace();
+    auto index = r.method.make_index(r.shape, carving);
+    support::ProblemCase<float> c(in);
+    REQUIRE(r.method.run(exec, c.problem(), cache, scratch.workspace(), index, c.out()));
+    if (first.empty()) first = c.answer();
+    CHECK(c.answer() == first);
+    CHECK(r.method.run(exec, c.problem(), cache, scratch.workspace(plan->workspace_bytes - 1), index, c.out()).code ==
+          lacuna::Errc::workspace_too_small);
+  }
+}
+
+TEST_CASE("codes: every number goes to the nearest code, ties to the even one", "[core]") {
+  for (int bits = 0; bits < 256; ++bits) {
+    float8_e4m3 const code{static_cast<std::uint8_t>(bits)};
+    float const value = lacuna::decode(code);
+    CHECK(lacuna::encode<float8_e4m3>(value) == code);
+    if ((bits & 127) < 126) {  // halfway to the next code
+      float const next = lacuna::decode(float8_e4m3{static_cast<std::uint8_t>(bits + 1)});
+      CHECK((lacuna::encode<float8_e4m3>((value + next) / 2).bits & 1) == 0);
+    }
+  }
+  support::Random random(3);
+  for (int trial = 0; trial < 20000; ++trial) {
+    float const x = static_cast<float>(random.normal() * std::exp(4.0 * random.normal()));
+    double const scale = 1.0;
+    CHECK(lacuna::decode(lacuna::encode<float8_e4m3>(x)) == nearest_code<float, float8_e4m3>(x, scale));
+    CHECK(lacuna::decode(lacuna::encode<std::int8_t>(x)) == nearest_code<float, std::int8_t>(x, scale));
+  }
+  CHECK(std::isnan(lacuna::decode(lacuna::encode<float8_e4m3>(std::nanf("")))));
+  CHECK(lacuna::encode<std::int8_t>(std::nanf("")) == 0);
+  CHECK(lacuna::encode<std::int8_t>(2.5F) == 2);
+  CHECK(lacuna::encode<std::int8_t>(-1e9F) == -127);
+  CHECK(lacuna::decode(lacuna::encode<float8_e4m3>(1e9F)) == lacuna::kLargestCode<float8_e4m3>);
+}
+
+TEST_CASE("quantised cache: refusals change nothing", "[kv]") {
+  auto const in = support::make_inputs<float>({0, 40, 1, 1, 8}, Data::random, 1);
+  support::GuardedMemory memory(lacuna::QuantisedCache<float>::bytes(40, 1, 8, 16));
+  float scale = 0.0F;
+  auto const scales = lacuna::dense_view<float const, 1>(&scale, {1});
+  lacuna::QuantisedCache<float> cache(memory.data(), 40, 1, 8, 16, scales, scales);
+  support::RowsCase<float> const rows(in, 0, 40), more(in, 0, 1);
+  CHECK(std::string(cache.append({}, rows.k(), rows.v()).message) == "quantised_cache: every scale must be positive");
+  scale = 0.05F;
+  REQUIRE(cache.append({}, rows.k(), rows.v()));
+  CHECK(std::string(cache.append({}, more.k(), more.v()).message) == "quantised_cache: no room for that many tokens");
+  CHECK(cache.length() == 40);
+  auto const complaint = [&](std::int64_t page_tokens, std::int32_t len, std::int32_t last) {
+    std::int32_t count = 1;
+    lacuna::Workspace none;
+    return std::string(
+        cache
+            .load({},
+                  {lacuna::dense_view<std::int32_t, 2>(&last, {1, 1}), lacuna::dense_view<std::int32_t, 1>(&count, {1}),
+                   lacuna::dense_view<std::int32_t, 1>(&len, {1}), page_tokens},
+                  none)
+            .status()
+            .message);
+  };
+  CHECK(complaint(8, 40, 4) == "quantised_cache: the index has another page size");
+  CHECK(complaint(16, 30, 1) == "quantised_cache: the index was made for another length");
+  CHECK(complaint(16, 40, 2) == "quantised_cache: the workspace is smaller than planned");
+  CHECK(complaint(16, 40, 1) == "page_index: the current page must be kept");
+  cache.clear();
+  CHECK(cache.append({}, rows.k(), rows.v()));
+}
+
+}  // namespace
