@@ -46,6 +46,7 @@
 #include "lacuna/methods/method.hpp"
 #include "lacuna/methods/over_quantised.hpp"
 #include "lacuna/methods/pipeline.hpp"
+#include "lacuna/methods/query_aware_blocks.hpp"
 #include "lacuna/methods/quest.hpp"
 #include "lacuna/methods/quest_top_p.hpp"
 #include "lacuna/methods/snap_kv.hpp"
