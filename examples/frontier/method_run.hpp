@@ -156,9 +156,10 @@ class EvictRun final : public MethodRun {
   EvictRun(lacuna::Cpu exec, M method, transformer::Config const& config, std::int64_t capacity_tokens,
            std::int64_t kept_tokens, transformer::DenseAttention const& prompt)
       // Layer after layer fills the pool and gives most of it back: there is never more than one whole prompt in it.
+      // One page more for each, because heads of different lengths end in pages of their own.
       : layers_(config, capacity_tokens,
                 Layers::pages(prompt.tokens()) +
-                    config.layers * Layers::pages(kept_tokens + capacity_tokens - prompt.tokens()),
+                    config.layers * (Layers::pages(kept_tokens + capacity_tokens - prompt.tokens()) + 1),
                 0) {
     Planned<M> planned(std::move(method));
     for (std::int64_t layer = 0; layer < config.layers; ++layer) {

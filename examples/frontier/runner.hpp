@@ -24,7 +24,7 @@ struct Settings {
   std::vector<std::int64_t> lengths = {2048, 4096};                    // most tokens of a prompt
   std::vector<std::string> methods = {};
   std::vector<double> budgets = {1.0 / 20, 1.0 / 10, 1.0 / 5, 1.0 / 2};  // nominal shares of the dense work, in (0, 1]
-  std::vector<std::int64_t> samples = {20, 10};                          // one for all lengths, or one for each
+  std::vector<std::int64_t> samples = {10, 4};                           // one for all lengths, or one for each
   std::uint64_t seed = 43;
   std::int64_t max_output_tokens = 192;
   int threads = 0;     // 0: as many as the machine has
