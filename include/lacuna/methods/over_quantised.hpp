@@ -5,6 +5,7 @@
 #include "lacuna/kv/quantised.hpp"
 #include "lacuna/methods/attend.hpp"
 #include "lacuna/methods/plan.hpp"
+#include "lacuna/selectors/selector.hpp"
 #include "lacuna/units/unit.hpp"
 
 namespace lacuna {
@@ -16,6 +17,8 @@ namespace lacuna {
 template <class M, Storage T, Code C = std::int8_t>
 struct OverQuantised {
   static_assert(std::same_as<typename M::Index, PageIndex>, "OverQuantised: the method must pick pages");
+  static_assert(kReadsBoundsAlone<decltype(M::selector)>,
+                "OverQuantised: the selector must go by page bounds alone, since keys are decoded after the choice");
   using Index = PageIndex;
   using Store = QuantisedCache<T, C>;
   static constexpr Moment moment = M::moment;

@@ -9,6 +9,7 @@ namespace lacuna {
 template <class S, std::int64_t DefaultRecentTokens = 64, std::int64_t DefaultSinkTokens = 4>
 struct Anchored {
   static constexpr bool measures_mass = kMeasuresMass<S>;
+  static constexpr bool reads_bounds_alone = kReadsBoundsAlone<S>;
 
   S inner{};
   std::int64_t sink_tokens = DefaultSinkTokens;

@@ -8,6 +8,8 @@ namespace lacuna {
 
 /// The highest logit that a page could hold, from the channel bounds which the store keeps (Quest, arXiv 2406.10774).
 struct MinMaxBound {
+  static constexpr bool reads_bounds_alone = true;
+
   bool share_group = true;  // one choice per KV head, by the sum over its group; else one per query head
 
   template <int Tokens>

@@ -33,6 +33,7 @@ inline void soften_row(float* scores, std::int64_t units, float scale) {
 template <class S>
 struct Normalised {
   static constexpr bool measures_mass = true;
+  static constexpr bool reads_bounds_alone = kReadsBoundsAlone<S>;
 
   S inner{};
 

@@ -56,4 +56,10 @@ inline constexpr bool kMeasuresMass = requires {
   requires S::measures_mass;
 };
 
+/// Scores that come from the page bounds of a store and from nothing else that it holds.
+template <class S>
+inline constexpr bool kReadsBoundsAlone = requires {
+  requires S::reads_bounds_alone;
+};
+
 }  // namespace lacuna

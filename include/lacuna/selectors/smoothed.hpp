@@ -11,6 +11,7 @@ namespace lacuna {
 template <class S>
 struct Smoothed {
   static constexpr bool measures_mass = kMeasuresMass<S>;
+  static constexpr bool reads_bounds_alone = kReadsBoundsAlone<S>;
 
   S inner{};
   std::int64_t width = 21;  // units, odd

@@ -1,0 +1,3 @@
+#include "lacuna/lacuna.hpp"
+
+lacuna::OverQuantised<lacuna::AdaQuest, float> method;
