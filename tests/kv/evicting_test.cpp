@@ -92,4 +92,59 @@ TEST_CASE("evicting cache: an index that does not fit is refused and nothing is 
     CHECK(support::explain_tokens(cache.store().view(), head, in, reference::both_ends(40, 40, 0)) == "");
 }
 
+TEST_CASE("evicting cache: thousands of random calls on a pool that two caches empty lose no page", "[kv]") {
+  std::int64_t const heads = 2, dim = 3, page = 4, capacity = 70;
+  auto const in = support::make_inputs<float>({0, 4000, heads, 1, dim}, Data::random, 1);
+  support::Random random(17);
+  CacheCase<float, EvictingCache> first(heads, dim, capacity, page, 8, 14);
+  support::GuardedMemory memory(EvictingCache<float>::bytes(first.pool(), capacity, heads, 8));
+  EvictingCache<float> second(first.pool(), memory.data(), capacity, heads, 8);
+  EvictingCache<float>* const caches[2] = {&first.store(), &second};
+  std::vector<Units> held[2] = {std::vector<Units>(2), std::vector<Units>(2)};
+  std::int64_t refused = 0, next = 0;
+  for (int call = 0; call < 5000; ++call) {
+    CAPTURE(call);
+    std::size_t const which = static_cast<std::size_t>(random.below(2));
+    EvictingCache<float>& cache = *caches[which];
+    std::int64_t const kind = random.below(20);
+    if (kind < 14) {  // append, mostly one token
+      std::int64_t const tokens = kind < 11 ? 1 : random.below(12);
+      next = next + tokens > 4000 ? 0 : next;
+      support::RowsCase<float> const rows(in, next, next + tokens);
+      if (cache.append(lacuna::Cpu{}, rows.k(), rows.v())) {
+        for (Units& units : held[which])
+          for (std::int64_t token = next; token < next + tokens; ++token) units.push_back(token);
+        next += tokens;
+      } else {
+        ++refused;
+      }
+    } else if (kind < 19) {  // evict, each head its own share
+      std::vector<Units> kept;
+      std::vector<std::int32_t> lens;
+      for (Units& units : held[which]) {
+        kept.push_back(random.subset(static_cast<std::int64_t>(units.size()), random.uniform()));
+        lens.push_back(static_cast<std::int32_t>(units.size()));
+        Units left;
+        for (std::int64_t place : kept.back()) left.push_back(units[static_cast<std::size_t>(place)]);
+        units = left;
+      }
+      support::IdTable table(kept);
+      REQUIRE(cache.retain(lacuna::Cpu{},
+                           {table.ids(), table.counts(), lacuna::dense_view<std::int32_t, 1>(lens.data(), {heads})}));
+    } else if (random.below(10) == 0) {
+      cache.clear();
+      for (Units& units : held[which]) units.clear();
+    }
+    std::int64_t used = 0;
+    for (std::size_t c = 0; c < 2; ++c)
+      for (std::size_t head = 0; head < 2; ++head) {
+        REQUIRE(support::explain_tokens(caches[c]->view(), static_cast<std::int64_t>(head), in, held[c][head]) == "");
+        used += (static_cast<std::int64_t>(held[c][head].size()) + page - 1) / page;
+      }
+    REQUIRE(first.pool().pages() - first.pool().free_pages() == used);
+  }
+  CHECK(refused > 200);
+  CHECK((first.guards_untouched() && memory.guards_untouched()));
+}
+
 }  // namespace

@@ -5,6 +5,8 @@
 #include <type_traits>
 #include <vector>
 
+#include "lacuna/methods/ada_quest.hpp"
+#include "lacuna/methods/ada_snap_kv.hpp"
 #include "lacuna/methods/h2o.hpp"
 #include "lacuna/methods/snap_then_quest.hpp"
 #include "lacuna/methods/tova.hpp"
@@ -109,6 +111,72 @@ TEST_CASE("snap-then-quest: evict once, then read the best pages of what is left
       REQUIRE(support::explain_answer(c, exact) == "");
     }
   }
+}
+
+/// One KV head's held tokens as a sequence of its own.
+reference::Inputs only_head(reference::Inputs const& now, std::int64_t head, Units const& held) {
+  reference::Inputs in{1, static_cast<std::int64_t>(held.size()), now.group(), 1, now.dim, {}, {}, {}};
+  in.q.assign(now.query(0, head * now.group()), now.query(0, head * now.group()) + now.group() * now.dim);
+  for (std::int64_t token : held) {
+    in.k.insert(in.k.end(), now.key(token, head), now.key(token, head) + now.dim);
+    in.v.insert(in.v.end(), now.value(token, head), now.value(token, head) + now.dim);
+  }
+  return in;
+}
+
+/// Heads of different lengths, whose pages are picked per head: three each, or by what `Step` says.
+template <class Step>
+void reads_pages_of_ragged_heads(Step const& step, bool three_each) {
+  using P = Pipeline<Dense, lacuna::AdaSnapKv, Step>;
+  std::int64_t const prompt = 200, steps = 20, dim = 16, group = 3, heads = 3;
+  auto const all = support::make_inputs<float>({prompt + steps, prompt + steps, heads, group, dim}, Data::random, 16);
+  support::CacheCase<float, P::template Store> cache(heads, dim, prompt + steps, 8, 16);
+  P pipeline;
+  pipeline.prompt_end.budget = {60, 0.2};
+  pipeline.prompt_end.selector.recent_tokens = 8;
+  pipeline.prompt_end.selector.inner.width = 5;
+  pipeline.step = step;
+  PipelineRun<P> run(pipeline, {prompt, prompt, heads * group, heads, dim},
+                     {1, prompt + steps, heads * group, heads, dim});
+  REQUIRE(cache.append(all, 0, prompt) == "");
+  ProblemCase<float> first(support::rows_of(all, 0, prompt, prompt));
+  REQUIRE(run.prompt(first, cache.store()) == "");
+  std::vector<Units> held;
+  for (std::int64_t head = 0; head < heads; ++head)
+    held.push_back(support::units_of(run.indices.prompt_end.tokens, head, run.indices.prompt_end.counts(head)));
+  CHECK(held[0].size() + held[1].size() + held[2].size() == 180);
+  CHECK((held[0].size() != held[1].size() || held[1].size() != held[2].size()));
+  for (std::int64_t token = prompt; token < prompt + steps; ++token) {
+    CAPTURE(token);
+    REQUIRE(cache.append(all, token, token + 1) == "");
+    for (Units& units : held) units.push_back(token);
+    auto const now = support::rows_of(all, token, token + 1, token + 1);
+    ProblemCase<float> c(now);
+    REQUIRE(run.step(c, cache.store()) == "");
+    std::vector<Units> read;
+    for (std::int64_t head = 0; head < heads; ++head) {
+      auto const alone = only_head(now, head, held[static_cast<std::size_t>(head)]);
+      Units pages = support::units_of(run.indices.step.pages, head, run.indices.step.counts(head));
+      Units places = reference::page_keys(pages, 16, alone.len_k);
+      for (std::int64_t& place : places) place = held[static_cast<std::size_t>(head)][static_cast<std::size_t>(place)];
+      read.push_back(places);
+      pages.pop_back();
+      std::int64_t const count = three_each ? 3 : static_cast<std::int64_t>(pages.size());
+      REQUIRE(reference::explain_selection(pages, reference::quest_shared_scores(alone, 0, 16), {}, count, 1e-4) == "");
+    }
+    auto const exact = reference::attend(
+        now, [&](std::int64_t head, std::int64_t) { return read[static_cast<std::size_t>(now.head_kv(head))]; });
+    REQUIRE(support::explain_answer(c, exact) == "");
+  }
+}
+
+TEST_CASE("pipeline: pages of heads that differ in length", "[methods]") {
+  lacuna::Quest quest;
+  quest.budget.tokens = 48;
+  reads_pages_of_ragged_heads(quest, true);
+  lacuna::AdaQuest ada;
+  ada.budget = {.tokens = 48, .floor_share = 0.3};
+  reads_pages_of_ragged_heads(ada, false);
 }
 
 TEST_CASE("pipeline: where nothing is named everything is dense", "[methods]") {
