@@ -23,7 +23,7 @@ TEST_CASE("group_mass: one query group of any stride equals the oracle", "[kerne
       std::vector<float> scratch(
           static_cast<std::size_t>(lacuna::group_mass_floats(end - first, stride, m + 1, in.dim)));
       lacuna::GroupMassArgs<float> const args{
-          c.problem(),   1, stride, first, end - first, 16, lacuna::dense_view<float, 1>(mass.data(), {m + 1}),
+          c.problem(),   1, stride, first, end - first, 16, lacuna::dense_view<float, 2>(mass.data(), {1, m + 1}),
           scratch.data()};
       REQUIRE(lacuna::group_mass<float>({}, args));
       auto const exact = reference::antidiagonal_scores(in, 1, m, 16, stride);
@@ -42,7 +42,7 @@ TEST_CASE("group_mass: shapes are checked", "[kernels]") {
   auto const complaint = [&](std::int64_t head, std::int64_t stride, std::int64_t first, std::int64_t groups,
                              std::int64_t blocks) {
     return std::string(lacuna::GroupMassArgs<float>{c.problem(), head, stride, first, groups, 16,
-                                                    lacuna::dense_view<float, 1>(mass.data(), {blocks}), nullptr}
+                                                    lacuna::dense_view<float, 2>(mass.data(), {1, blocks}), nullptr}
                            .check()
                            .message);
   };
@@ -51,7 +51,7 @@ TEST_CASE("group_mass: shapes are checked", "[kernels]") {
   CHECK(complaint(2, 4, 8, 2, 3) == "group_mass: head must be a query head");
   CHECK(complaint(0, 4, 4, 2, 2) == "group_mass: every group must hold a query");
   CHECK(complaint(0, 4, 8, 3, 3) == "group_mass: every group must hold a query");
-  CHECK(complaint(0, 4, 8, 2, 2) == "group_mass: mass must have the blocks up to the last group");
+  CHECK(complaint(0, 4, 8, 2, 2) == "group_mass: mass must have a row per query block and the blocks up to the last");
 }
 
 }  // namespace

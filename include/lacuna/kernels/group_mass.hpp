@@ -5,10 +5,10 @@
 
 namespace lacuna {
 
-/// How much of their attention some queries of one head give to each block of keys, where `stride` neighbouring queries
-/// and keys count as one (XAttention, arXiv 2503.16428): the logit of query group r and key group c <= r is the mean
-/// over the antidiagonal of their stride x stride cell. Tokens that are not there count as zeros. A stride of 1 is the
-/// attention itself. One worker's share.
+/// How much of its attention each block of queries of one head gives to each block of keys, where `stride` neighbouring
+/// queries and keys count as one (XAttention, arXiv 2503.16428): the logit of query group r and key group c <= r is the
+/// mean over the antidiagonal of their stride x stride cell. Tokens that are not there count as zeros. A stride of 1 is
+/// the attention itself. One worker's share; more groups at once read the keys less often.
 template <Storage T>
 struct GroupMassArgs {
   Problem<T> problem;
@@ -16,9 +16,9 @@ struct GroupMassArgs {
   std::int64_t stride = 8;
   std::int64_t first_group = 0;  // of queries: positions [first_group * stride, (first_group + groups) * stride)
   std::int64_t groups = 0;
-  std::int64_t block_tokens = 128;  // of keys, a multiple of stride
-  TensorView<float, 1> mass;        // out [key blocks up to the last group's]; the sum is 1
-  float* scratch = nullptr;         // group_mass_floats(...)
+  std::int64_t block_tokens = 128;  // of queries and keys, a multiple of stride
+  TensorView<float, 2> mass;  // out [query blocks, key blocks up to the last one], the last axis dense; rows sum to 1
+  float* scratch = nullptr;   // group_mass_floats(...)
 
   Status check() const {
     if (Status s = problem.check(); !s) return s;
@@ -30,8 +30,9 @@ struct GroupMassArgs {
     if (groups < 1 || (first_group + 1) * stride <= len - problem.len_q() || (first_group + groups - 1) * stride >= len)
       return Status::invalid("group_mass: every group must hold a query", first_group, groups);
     std::int64_t const blocks = ((first_group + groups) * stride + block_tokens - 1) / block_tokens;
-    if (mass.extent(0) != blocks)
-      return Status::invalid("group_mass: mass must have the blocks up to the last group", mass.extent(0), blocks);
+    if (mass.extent(1) != blocks || mass.extent(0) != blocks - first_group * stride / block_tokens)
+      return Status::invalid("group_mass: mass must have a row per query block and the blocks up to the last",
+                             mass.extent(1), blocks);
     return {};
   }
 };

@@ -44,15 +44,17 @@ struct Antidiagonal {
                Scores scores) const {
     Shape const shape = shape_of(problem);
     float* const scratch = memory.take<float>(exec.workers * floats(unit, shape)) + chunk.worker * floats(unit, shape);
-    for (std::int64_t row = 0; row < chunk.rows; ++row) {
+    std::int64_t const together = blocks_together<Tokens>();
+    for (std::int64_t row = 0; row < chunk.rows; row += together) {
+      std::int64_t const rows = std::min(together, chunk.rows - row);
       std::int64_t const m = unit.first_block(shape) + chunk.first_row + row;
       std::int64_t const first = std::max(m * Tokens, shape.len_k - shape.len_q) / stride;
-      std::int64_t const end = (std::min((m + 1) * Tokens, shape.len_k) + stride - 1) / stride;
-      float* const mass = &scores(0, row, 0);
-      Status const s =
-          group_mass<T>(exec, {problem, chunk.head, stride, first, end - first, Tokens, {mass, {m + 1}, {1}}, scratch});
+      std::int64_t const end = (std::min((m + rows) * Tokens, shape.len_k) + stride - 1) / stride;
+      TensorView<float, 2> const mass{&scores(0, row, 0), {rows, m + rows}, {scores.stride(1), 1}};
+      Status const s = group_mass<T>(exec, {problem, chunk.head, stride, first, end - first, Tokens, mass, scratch});
       if (!s) return s;
-      std::fill(mass + m + 1, mass + scores.extent(2), -std::numeric_limits<float>::infinity());
+      for (std::int64_t r = 0; r < rows; ++r)
+        std::fill(mass.slice(r) + m + r + 1, mass.slice(r) + scores.extent(2), -std::numeric_limits<float>::infinity());
     }
     return {};
   }
@@ -60,7 +62,13 @@ struct Antidiagonal {
  private:
   template <int Tokens>
   std::int64_t floats(Block<Tokens> const& unit, Shape const& shape) const {
-    return group_mass_floats(Tokens / stride, stride, unit.count(shape.len_k), shape.dim);
+    return group_mass_floats(blocks_together<Tokens>() * Tokens / stride, stride, unit.count(shape.len_k), shape.dim);
+  }
+
+  /// About 64 query groups share what is packed of the keys.
+  template <int Tokens>
+  std::int64_t blocks_together() const {
+    return std::clamp<std::int64_t>(64 * stride / Tokens, 1, Block<Tokens>::rows_at_once);
   }
 };
 

@@ -77,7 +77,7 @@ struct OracleSelector {
       float* const mass = scratch + worker * each;
       std::fill_n(&scores(row, 0, 0), full, 0.0F);
       for (std::int64_t head = row * shape.group(); len > 0 && head < (row + 1) * shape.group(); ++head) {
-        TensorView<float, 1> const of_pages{mass, {unit.count(len)}, {1}};
+        TensorView<float, 2> const of_pages{mass, {1, unit.count(len)}, {0, 1}};
         (void)group_mass<T>({}, {problem, head, 1, len - 1, 1, Tokens, of_pages, mass + pages});
         for (std::int64_t page = 0; page < full; ++page)
           scores(row, 0, page) += mass[page] / static_cast<float>(shape.group());

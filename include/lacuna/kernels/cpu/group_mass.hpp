@@ -17,7 +17,7 @@ class GroupMass {
  public:
   static constexpr std::int64_t memory_floats(std::int64_t groups, std::int64_t stride, std::int64_t blocks,
                                               std::int64_t dim) {
-    return groups * (stride * padded(dim) + kPanelKeys + 2 * blocks + 1) + kPanelKeys * padded(dim);
+    return round_up(groups * (stride * row_floats(dim) + kPanelKeys + 2 * blocks + 1), 16) + dot_tile_floats(dim);
   }
 
   explicit GroupMass(GroupMassArgs<T> const& args)
@@ -25,8 +25,8 @@ class GroupMass {
         kv_(args.problem.kv),
         head_kv_(args.head / args.problem.group()),
         len_(kv_.length(head_kv_)),
-        row_floats_(padded(kv_.dim)),
-        blocks_(args.mass.extent(0)),
+        row_floats_(row_floats(kv_.dim)),
+        blocks_(args.mass.extent(1)),
         scale_log2_(args.problem.logit_scale() * kLog2E / static_cast<float>(args.stride)) {
     float* memory = args.scratch;
     auto const take = [&](std::int64_t floats) { return memory += floats, memory - floats; };
@@ -35,7 +35,7 @@ class GroupMass {
     sums_ = take(args.groups * blocks_);
     bases_ = take(args.groups * blocks_);
     highest_ = take(args.groups);
-    panel_ = take(kPanelKeys * row_floats_);
+    tile_ = args.scratch + round_up(memory - args.scratch, 16);
     std::fill_n(q_, args.groups * args.stride * row_floats_, 0.0F);
     std::fill_n(sums_, args.groups * blocks_, 0.0F);
     std::fill_n(bases_, args.groups * blocks_, 0.0F);
@@ -51,7 +51,7 @@ class GroupMass {
       for (std::int64_t g = 0; g < args_.groups; ++g)
         add_panel(g, first, std::clamp<std::int64_t>(args_.first_group + g + 1 - first, 0, count));
     }
-    for (std::int64_t block = 0; block < blocks_; ++block) args_.mass(block) = 0.0F;
+    for (std::int64_t row = 0; row < args_.mass.extent(0); ++row) std::fill_n(args_.mass.slice(row), blocks_, 0.0F);
     for (std::int64_t g = 0; g < args_.groups; ++g) add_group(g);
   }
 
@@ -76,14 +76,13 @@ class GroupMass {
       for (; present < count && (first + present) * args_.stride + u < len_; ++present)
         rows[present] = kv_.k + kv_.offset(head_kv_, (first + present) * args_.stride + u);
       if (present == 0) continue;
-      pack_keys(rows, present, kv_.dim, panel_);
-      for (std::int64_t g = 0; g < args_.groups; g += kStripRows)
-        with_rows(std::min<std::int64_t>(kStripRows, args_.groups - g), [&](auto strip_rows) {
-          multiply<strip_rows, true>(
-              kv_.dim, q_ + (g * args_.stride + u) * row_floats_, args_.stride * row_floats_,
-              [&](std::int64_t x) { return panel_ + x * kPanelKeys; }, padded(present), logits_ + g * kPanelKeys,
-              kPanelKeys);
-        });
+      for (std::int64_t g = 0; g < args_.groups; g += kStrip) {
+        std::int64_t const query_count = std::min(kStrip, args_.groups - g);
+        float const* queries[kStrip];
+        for (std::int64_t i = 0; i < query_count; ++i) queries[i] = q_ + ((g + i) * args_.stride + u) * row_floats_;
+        LACUNA_FOR_TARGET(dot_tile<T>)
+        ({queries, query_count, rows, present, kv_.dim, tile_}, true, logits_ + g * kPanelKeys);
+      }
     }
   }
 
@@ -91,7 +90,7 @@ class GroupMass {
     if (seen == 0) return;
     float* const logits = logits_ + g * kPanelKeys;
     simd::Vec highest = simd::splat(highest_[g]);
-    for (std::int64_t j = seen; j < padded(seen); ++j) logits[j] = -kInfinity;
+    for (std::int64_t j = seen; j < round_up(seen, simd::kLanes); ++j) logits[j] = -kInfinity;
     for (std::int64_t j = 0; j < seen; j += simd::kLanes) {
       simd::Vec const scaled = simd::load(logits + j) * scale_log2_;
       simd::store(logits + j, scaled);
@@ -121,15 +120,20 @@ class GroupMass {
       if (sum != 0.0F) sum *= std::exp2(bases_[g * blocks_ + block] - base);
       total += sum;
     }
-    float const share = 1.0F / (total * static_cast<float>(args_.groups));
-    for (std::int64_t block = 0; block < blocks_; ++block) args_.mass(block) += sums_[g * blocks_ + block] * share;
+    std::int64_t const block_groups = args_.block_tokens / args_.stride;
+    std::int64_t const own = (args_.first_group + g) / block_groups;
+    std::int64_t const in_block = std::min((own + 1) * block_groups, args_.first_group + args_.groups) -
+                                  std::max(own * block_groups, args_.first_group);
+    float const share = 1.0F / (total * static_cast<float>(in_block));
+    float* const row = args_.mass.slice(own - args_.first_group / block_groups);
+    for (std::int64_t block = 0; block < blocks_; ++block) row[block] += sums_[g * blocks_ + block] * share;
   }
 
   GroupMassArgs<T> const& args_;
   KvView<T> const& kv_;
   std::int64_t head_kv_, len_, row_floats_, blocks_;
   float scale_log2_;
-  float *q_, *logits_, *sums_, *bases_, *highest_, *panel_;
+  float *q_, *logits_, *sums_, *bases_, *highest_, *tile_;
 };
 
 }  // namespace cpu
