@@ -4,13 +4,36 @@
 
 #include "lacuna/core/exec.hpp"
 #include "lacuna/kernels/bound_scores.hpp"
-#include "lacuna/kernels/cpu/micro_kernels.hpp"
+#include "lacuna/kernels/cpu/flash_kernels.hpp"
+
+namespace lacuna {
+namespace cpu {
+
+/// Minima and maxima of the pages of one KV head.
+template <Storage T>
+struct BoundsOfHead {
+  T const* data;
+  std::int64_t pages, dim;
+  std::int64_t stride_page, stride_high;  // elements from page to page, and from minimum to maximum
+};
+
+template <Storage T>
+struct BoundKernels {
+  void (*score)(BoundsOfHead<T> const&, float const* positive, float const* negative, float* scores,
+                std::int64_t stride);
+};
+
+}  // namespace cpu
+}  // namespace lacuna
+
+#define LACUNA_EACH_TARGET "lacuna/kernels/cpu/bound_scores.inl"
+#include "lacuna/kernels/cpu/each_target.inl"
 
 namespace lacuna {
 
-/// Per worker: one query, and the positive and the negative part of the row's queries.
+/// Per worker: the positive and the negative part of the row's queries.
 inline float* reserve_bound_scores(Cpu exec, Shape const& shape, Workspace& memory) {
-  return memory.take<float>(3 * cpu::padded(shape.dim) * exec.workers);
+  return memory.take<float>(2 * cpu::row_floats(shape.dim) * exec.workers);
 }
 
 template <Storage T>
@@ -23,30 +46,22 @@ Status bound_scores(Cpu exec, BoundScoresArgs<T> const& args) {
   if (Status s = memory.check("bound_scores: the workspace is smaller than planned"); !s) return s;
   std::int64_t const rows = args.scores.extent(0);
   std::int64_t const heads_per_row = problem.heads_q() / rows;
-  std::int64_t const floats = cpu::padded(kv.dim);
-  std::int64_t const whole = kv.dim / simd::kLanes * simd::kLanes;
+  std::int64_t const floats = cpu::row_floats(kv.dim);
+  cpu::BoundKernels<T> const& kernels = LACUNA_FOR_TARGET(bound_kernels<T>);
   exec.for_work(rows * args.scores.extent(1) * 2 * kv.dim).each(rows, [&](std::int64_t row, int worker) {
-    float* const query = scratch + 3 * floats * worker;
-    float* const positive = query + floats;
+    float* const positive = scratch + 2 * floats * worker;
     float* const negative = positive + floats;
     std::fill_n(positive, 2 * floats, 0.0F);
-    for (std::int64_t head = row * heads_per_row; head < (row + 1) * heads_per_row; ++head) {
-      cpu::widen_row(&problem.q(0, head, 0), kv.dim, query);
-      for (std::int64_t x = 0; x < floats; ++x) (query[x] < 0.0F ? negative : positive)[x] += query[x];
-    }
+    for (std::int64_t head = row * heads_per_row; head < (row + 1) * heads_per_row; ++head)
+      for (std::int64_t x = 0; x < kv.dim; ++x) {
+        float const q = to_float(problem.q(0, head, x));
+        (q < 0.0F ? negative : positive)[x] += q;
+      }
     std::int64_t const head_kv = row * heads_per_row / problem.group();
     // The bound is linear in the two parts, so a group is scored at the price of one head.
-    for (std::int64_t page = 0; page < (kv.length(head_kv) - 1) / kv.bounds_page_tokens; ++page) {
-      T const* const low = &kv.bounds(head_kv, page, 0, 0);
-      T const* const high = &kv.bounds(head_kv, page, 1, 0);
-      simd::Vec bound{};
-      for (std::int64_t x = 0; x < whole; x += simd::kLanes)
-        bound += simd::load(positive + x) * simd::load(high + x) + simd::load(negative + x) * simd::load(low + x);
-      if (whole < kv.dim)
-        bound += simd::load(positive + whole) * simd::load_first(high + whole, kv.dim - whole) +
-                 simd::load(negative + whole) * simd::load_first(low + whole, kv.dim - whole);
-      args.scores(row, page) = simd::sum(bound);
-    }
+    std::int64_t const pages = (kv.length(head_kv) - 1) / kv.bounds_page_tokens;
+    kernels.score({&kv.bounds(head_kv, 0, 0, 0), pages, kv.dim, kv.bounds.stride(1), kv.bounds.stride(2)}, positive,
+                  negative, args.scores.slice(row), args.scores.stride(1));
   });
   return {};
 }

@@ -5,28 +5,14 @@
 #include <limits>
 
 #include "lacuna/core/exec.hpp"
-#include "lacuna/kernels/cpu/micro_kernels.hpp"
+#include "lacuna/kernels/cpu/flash_kernels.hpp"
 #include "lacuna/kernels/page_mass.hpp"
 
 namespace lacuna {
 
-namespace cpu {
-
-/// <query, key> for a query of floats that is zero padded to whole vectors.
-template <Storage T>
-float dot_key(float const* query, T const* key, std::int64_t dim) {
-  std::int64_t const whole = dim / simd::kLanes * simd::kLanes;
-  simd::Vec sum{};
-  for (std::int64_t x = 0; x < whole; x += simd::kLanes) sum += simd::load(query + x) * simd::load(key + x);
-  if (whole < dim) sum += simd::load(query + whole) * simd::load_first(key + whole, dim - whole);
-  return simd::sum(sum);
-}
-
-}  // namespace cpu
-
 /// Per worker: one query, and for each page the highest logit and the weights relative to it.
 inline float* reserve_page_mass(Cpu exec, Shape const& shape, std::int64_t capacity, Workspace& memory) {
-  return memory.take<float>(exec.workers * (cpu::padded(shape.dim) + 2 * capacity));
+  return memory.take<float>(exec.workers * (cpu::row_floats(shape.dim) + 2 * capacity));
 }
 
 template <Storage T>
@@ -36,13 +22,13 @@ Status page_mass(Cpu exec, PageMassArgs<T> const& args) {
   Problem<T> const& problem = args.problem;
   KvView<T> const& kv = problem.kv;
   Workspace memory = args.scratch;
-  std::int64_t const capacity = args.pages.extent(1), floats = cpu::padded(kv.dim) + 2 * capacity;
+  std::int64_t const capacity = args.pages.extent(1), floats = cpu::row_floats(kv.dim) + 2 * capacity;
   float* const scratch = reserve_page_mass(exec, shape_of(problem), capacity, memory);
   if (Status s = memory.check("page_mass: the workspace is smaller than planned"); !s) return s;
   std::int64_t const rows = args.mass.extent(0), heads_per_row = problem.heads_q() / rows;
   exec.for_work(problem.heads_q() * capacity * args.page_tokens * kv.dim).each(rows, [&](std::int64_t row, int worker) {
     float* const query = scratch + worker * floats;
-    float* const highest = query + cpu::padded(kv.dim);
+    float* const highest = query + cpu::row_floats(kv.dim);
     float* const sums = highest + capacity;
     std::int32_t const* const pages = args.pages.slice(row);
     std::int64_t const count = args.counts(row), head_kv = row * heads_per_row / problem.group();
@@ -55,7 +41,8 @@ Status page_mass(Cpu exec, PageMassArgs<T> const& args) {
       for (std::int64_t i = 0; i < count; ++i) {
         highest[i] = kNone, sums[i] = 0.0F;
         for (std::int64_t token = pages[i] * args.page_tokens; token < (pages[i] + 1) * args.page_tokens; ++token) {
-          float const logit = cpu::dot_key(query, kv.k + kv.offset(head_kv, token), kv.dim) * problem.logit_scale();
+          float const logit =
+              LACUNA_FOR_TARGET(dot_row<T>)(query, kv.k + kv.offset(head_kv, token), kv.dim) * problem.logit_scale();
           if (logit == kNone) continue;
           if (logit > highest[i]) {
             sums[i] *= std::exp(highest[i] - logit);

@@ -10,29 +10,61 @@
 namespace lacuna {
 namespace cpu {
 
-/// The window's queries of one head against its keys, one panel of keys and one strip of queries at a time.
+/// What differs between instruction sets. Everything here is strips of 64 queries and panels of 64 keys.
+template <Storage T>
+struct WindowKernels {
+  void (*pack_queries)(FlashState const&, T const* const* queries);
+  void (*measure)(FlashState const&, T const* const* keys, std::int64_t count, std::int32_t const* seen);
+  void (*weigh)(FlashState const&, T const* const* keys, std::int64_t count, std::int32_t const* seen, float const* lse,
+                float* weights);
+  void (*add_scaled)(float const* from, float factor, std::int64_t count, float* to);
+  void (*finish)();
+};
+
+}  // namespace cpu
+}  // namespace lacuna
+
+#define LACUNA_EACH_TARGET "lacuna/kernels/cpu/window_scores.inl"
+#include "lacuna/kernels/cpu/each_target.inl"
+
+namespace lacuna {
+namespace cpu {
+
+/// The window's queries of one head against its keys, one panel of keys at a time.
 template <Storage T>
 class QueryWindow {
  public:
   static constexpr std::int64_t memory_floats(std::int64_t window, std::int64_t dim) {
-    return window * (padded(dim) + 2) + kPanelKeys * padded(dim) + kStripRows * kPanelKeys;
+    std::int64_t const rows = round_up(window, kStrip);
+    return rows * (row_floats(dim) + 6 + kPanelKeys) + kPanelKeys * (row_floats(dim) + kStrip);
   }
 
   QueryWindow(float* memory, Problem<T> const& problem, std::int64_t head, std::int64_t window, std::int64_t behind)
       : kv_(problem.kv),
         head_kv_(head / problem.group()),
         window_(window),
-        first_position_(kv_.length(head_kv_) - behind - window),
-        row_floats_(padded(kv_.dim)),
-        scale_log2_(problem.logit_scale() * kLog2E) {
+        first_position_(kv_.length(head_kv_) - behind - window) {
+    std::int64_t const rows = round_up(window, kStrip);
     auto const take = [&](std::int64_t floats) { return memory += floats, memory - floats; };
-    q_ = take(window * row_floats_);
-    highest_ = take(window);
-    lse_ = take(window);
-    panel_ = take(kPanelKeys * row_floats_);
-    strip_ = take(kStripRows * kPanelKeys);
-    for (std::int64_t t = 0; t < window; ++t)
-      widen_row(&problem.q(problem.len_q() - behind - window + t, head, 0), kv_.dim, q_ + t * row_floats_);
+    state_.rows = window;
+    state_.dim = kv_.dim;
+    state_.scale_log2 = std::abs(problem.logit_scale()) * kLog2E;
+    state_.sign = problem.logit_scale() < 0.0F ? -1.0F : 1.0F;
+    state_.q = take(rows * row_floats(kv_.dim));
+    state_.sums = state_.values = nullptr;
+    state_.mass = take(rows);
+    state_.max = take(rows);
+    state_.keys = take(kPanelKeys * row_floats(kv_.dim));
+    state_.scores = take(kPanelKeys * kStrip);
+    lse_ = take(rows);
+    weights_ = take(rows * kPanelKeys);
+    seen_ = reinterpret_cast<std::int32_t*>(take(rows));
+    T const** const queries = reinterpret_cast<T const**>(take(2 * rows));
+    for (std::int64_t t = 0; t < window; ++t) queries[t] = &problem.q(problem.len_q() - behind - window + t, head, 0);
+    kernels_.pack_queries(state_, queries);
+    std::fill_n(state_.max, rows, -kInfinity);
+    std::fill_n(state_.mass, rows, 0.0F);
+    std::fill_n(lse_, rows, 0.0F);
   }
 
   /// Raises columns[key] to the highest softmax weight of any query. NaN stays.
@@ -49,10 +81,9 @@ class QueryWindow {
   /// neighbouring keys are neighbours in both. The diagonals may be null.
   void add_scores(float weight, float* columns, float* reversed_diagonals) {
     each_weight([&](std::int64_t t, std::int64_t first_key, std::int64_t seen, float const* weights) {
-      for (std::int64_t j = 0; j < seen; ++j) columns[first_key + j] += weights[j] * weight;
-      if (reversed_diagonals == nullptr) return;
-      float* const diagonal = reversed_diagonals + (window_ - 1 - t) + first_key;
-      for (std::int64_t j = 0; j < seen; ++j) diagonal[j] += weights[j] * weight;
+      kernels_.add_scaled(weights, weight, seen, columns + first_key);
+      if (reversed_diagonals != nullptr)
+        kernels_.add_scaled(weights, weight, seen, reversed_diagonals + (window_ - 1 - t) + first_key);
     });
   }
 
@@ -60,60 +91,41 @@ class QueryWindow {
   /// Calls f(t, first_key, seen, weights) for every query t and panel of keys: softmax weights of the keys it reads.
   template <class F>
   void each_weight(F const& f) {
-    std::fill_n(highest_, window_, -kInfinity);
-    std::fill_n(lse_, window_, 0.0F);
-    each_strip([&](std::int64_t t, std::int64_t, std::int64_t seen, float* logits) { measure(t, seen, logits); });
-    for (std::int64_t t = 0; t < window_; ++t) lse_[t] = highest_[t] + std::log2(lse_[t]);
-    each_strip([&](std::int64_t t, std::int64_t first_key, std::int64_t seen, float* logits) {
-      for (std::int64_t j = 0; j < seen; j += simd::kLanes)
-        simd::store(logits + j, simd::exp2(simd::load(logits + j) - lse_[t]));
-      f(t, first_key, seen, logits);
+    each_panel([&](T const* const* keys, std::int64_t, std::int64_t count, std::int32_t const* seen) {
+      kernels_.measure(state_, keys, count, seen);
     });
+    for (std::int64_t t = 0; t < window_; ++t) lse_[t] = state_.max[t] * state_.scale_log2 + std::log2(state_.mass[t]);
+    each_panel([&](T const* const* keys, std::int64_t first_key, std::int64_t count, std::int32_t const* seen) {
+      kernels_.weigh(state_, keys, count, seen, lse_, weights_);
+      for (std::int64_t t = 0; t < window_; ++t)
+        f(t, first_key, seen == nullptr ? count : std::int64_t{seen[t]}, weights_ + t * kPanelKeys);
+    });
+    kernels_.finish();
   }
 
-  /// Calls f(t, first_key, seen, logits) for every query t and panel of keys: base-2 logits of the `seen` keys it
-  /// reads.
+  /// Calls f(keys, first_key, count, seen) for every panel; seen is null where every query sees every key.
   template <class F>
-  void each_strip(F const& f) {
+  void each_panel(F const& f) {
     std::int64_t const len = first_position_ + window_;
     T const* rows[kPanelKeys];
     for (std::int64_t first_key = 0; first_key < len; first_key += kPanelKeys) {
       std::int64_t const count = std::min(kPanelKeys, len - first_key);
       for (std::int64_t j = 0; j < count; ++j) rows[j] = kv_.k + kv_.offset(head_kv_, first_key + j);
-      pack_keys(rows, count, kv_.dim, panel_);
-      for (std::int64_t t = 0; t < window_; t += kStripRows)
-        with_rows(std::min<std::int64_t>(kStripRows, window_ - t), [&](auto strip_rows) {
-          multiply<strip_rows, false>(
-              kv_.dim, q_ + t * row_floats_, row_floats_, [&](std::int64_t x) { return panel_ + x * kPanelKeys; },
-              padded(count), strip_, kPanelKeys);
-          for (std::int64_t i = 0; i < strip_rows; ++i) {
-            std::int64_t const seen = std::clamp<std::int64_t>(first_position_ + t + i + 1 - first_key, 0, count);
-            float* const logits = strip_ + i * kPanelKeys;
-            for (std::int64_t j = 0; j < seen; j += simd::kLanes)
-              simd::store(logits + j, simd::load(logits + j) * scale_log2_);
-            f(t + i, first_key, seen, logits);
-          }
-        });
+      bool const all = first_key + count - 1 <= first_position_;
+      if (!all)
+        for (std::int64_t t = 0; t < round_up(window_, kStrip); ++t)
+          seen_[t] = static_cast<std::int32_t>(
+              std::clamp<std::int64_t>(first_position_ + std::min(t, window_ - 1) + 1 - first_key, 0, count));
+      f(rows, first_key, count, all ? nullptr : seen_);
     }
   }
 
-  /// Running maximum and sum of query t.
-  void measure(std::int64_t t, std::int64_t seen, float* logits) {
-    for (std::int64_t j = seen; j < padded(seen); ++j) logits[j] = -kInfinity;
-    simd::Vec highest = simd::splat(highest_[t]);
-    for (std::int64_t j = 0; j < seen; j += simd::kLanes) highest = simd::max(simd::load(logits + j), highest);
-    float const raised = simd::largest(highest);
-    float const base = raised == -kInfinity ? 0.0F : raised;
-    simd::Vec mass{};
-    for (std::int64_t j = 0; j < seen; j += simd::kLanes) mass += simd::exp2(simd::load(logits + j) - base);
-    lse_[t] = lse_[t] * std::exp2(highest_[t] - base) + simd::sum(mass);
-    highest_[t] = raised;
-  }
-
+  WindowKernels<T> const& kernels_ = LACUNA_FOR_TARGET(window_kernels<T>);
   KvView<T> const& kv_;
-  std::int64_t head_kv_, window_, first_position_, row_floats_;
-  float scale_log2_;
-  float *q_, *highest_, *lse_, *panel_, *strip_;
+  std::int64_t head_kv_, window_, first_position_;
+  FlashState state_;
+  float *lse_, *weights_;
+  std::int32_t* seen_;
 };
 
 }  // namespace cpu

@@ -1,0 +1,76 @@
+#pragma once
+
+#include <algorithm>
+#include <concepts>
+#include <cstdint>
+#include <cstring>
+#include <limits>
+
+#include "lacuna/core/dtype.hpp"
+#include "lacuna/kernels/cpu/simd.hpp"
+#include "lacuna/kernels/cpu/target.hpp"
+
+namespace lacuna::cpu {
+
+inline constexpr float kInfinity = std::numeric_limits<float>::infinity();
+inline constexpr float kLog2E = 1.4426950408889634F;
+inline constexpr std::int64_t kPanelKeys = 64;   // keys that are read at once
+inline constexpr std::int64_t kStrip = 64;       // query rows side by side
+inline constexpr std::int64_t kDirectRows = 12;  // up to here, putting rows side by side costs more than it saves
+
+constexpr std::int64_t round_up(std::int64_t count, std::int64_t unit) { return (count + unit - 1) / unit * unit; }
+
+/// Floats between rows of `dim` channels, for any instruction set.
+constexpr std::int64_t row_floats(std::int64_t dim) { return round_up(dim, 32); }
+
+/// The memory of a block of query rows; plain data, because every instruction set works on it. A buffer of q or sums
+/// is rows, [rows, row_floats(dim)], if direct, otherwise strips, [rows / kStrip, row_floats(dim), kStrip].
+struct FlashState {
+  std::int64_t rows, dim;
+  float scale_log2, sign;  // of the logits: sign is multiplied into the queries
+  float *q, *sums;
+  float *mass, *max;     // per row: sum of the weights, and what they are relative to (without scale)
+  float *keys, *values;  // a panel
+  float* scores;         // [kPanelKeys, kStrip], or [rows, kPanelKeys]
+
+  bool direct() const { return rows <= kDirectRows; }
+};
+
+/// What differs between instruction sets.
+template <Storage T>
+struct FlashKernels {
+  void (*pack_queries)(FlashState const&, T const* const* queries);
+  /// seen[r]: how many of the keys row r reads, ascending with r; null if all.
+  void (*attend_panel)(FlashState const&, T const* const* keys, T const* const* values, std::int64_t count,
+                       std::int32_t const* seen);
+  void (*finish)(FlashState const&);  // the sums lie in q, as rows, afterwards, unless direct
+  void (*write_row)(float const* sums, float factor, std::int64_t dim, T* out);
+};
+
+/// Up to 64 queries against up to 64 keys, for LACUNA_FOR_TARGET(dot_tile<T>)(tile, add, out).
+template <Storage T>
+struct DotTile {
+  float const* const* queries;
+  std::int64_t query_count;
+  T const* const* keys;
+  std::int64_t key_count, dim;
+  float* memory;  // dot_tile_floats(dim)
+};
+
+constexpr std::int64_t dot_tile_floats(std::int64_t dim) {
+  return (kStrip + kPanelKeys) * row_floats(dim) + kPanelKeys * kStrip;
+}
+
+/// A row of any storage type as floats, zero padded to row_floats(dim).
+template <Storage T>
+void widen_row(T const* row, std::int64_t dim, float* out) {
+  for (std::int64_t x = 0; x < dim; ++x) out[x] = to_float(row[x]);
+  std::fill(out + dim, out + row_floats(dim), 0.0F);
+}
+
+}  // namespace lacuna::cpu
+
+#define LACUNA_EACH_TARGET "lacuna/kernels/cpu/strip.inl"
+#include "lacuna/kernels/cpu/each_target.inl"
+#define LACUNA_EACH_TARGET "lacuna/kernels/cpu/flash.inl"
+#include "lacuna/kernels/cpu/each_target.inl"
