@@ -32,13 +32,17 @@ MICRO_TOKENS, MICROS = 130560, 2  # every length below divides the tokens of a m
 FIRST_THREE = ["niah", "vt", "story_retrieval"]
 OTHER_SIX = ["cwe", "story_multihop", "story_filtering", "qa_squad", "qa_quality", "qa_toefl"]
 CHOICES = {"nine": (FIRST_THREE + OTHER_SIX, "mixture"), "first_three": (FIRST_THREE, "first_three")}
-# Share of the whole time that a stage may take, and its mixture of lengths; the last one takes what is left.
+# Lessons that lag behind the others, first at short lengths and then at long ones. Of a stage's micro batches they get this
+# share to themselves, where all of them are to be learned.
+CHOOSING, SEARCHING = ["qa_quality", "qa_toefl"], ["cwe", "story_multihop", "story_filtering"]
+LAGGING_SHARE = 0.3
+# Share of the whole time that a stage may take, its mixture of lengths, its lagging lessons; the last takes what is left.
 STAGES = [
-    (0.15, {272: 1.0}),
-    (0.15, {272: 0.25, 544: 0.75}),
-    (0.20, {272: 0.10, 544: 0.25, 1088: 0.65}),
-    (0.25, {272: 0.05, 544: 0.15, 1088: 0.20, 2176: 0.60}),
-    (1.00, {272: 0.03, 544: 0.07, 1088: 0.15, 2176: 0.35, 4352: 0.40}),
+    (0.10, {272: 1.0}, CHOOSING),
+    (0.12, {272: 0.25, 544: 0.75}, CHOOSING),
+    (0.14, {272: 0.10, 544: 0.25, 1088: 0.65}, CHOOSING),
+    (0.17, {272: 0.05, 544: 0.15, 1088: 0.20, 2176: 0.60}, SEARCHING),
+    (1.00, {272: 0.03, 544: 0.07, 1088: 0.15, 2176: 0.35, 4352: 0.40}, SEARCHING),
 ]
 GATE = 0.95           # held-out exact answers, every lesson, at the longest length of the stage
 DECAY_SHARE = 0.35    # of the time, at the end
@@ -150,7 +154,19 @@ class Llama(torch.nn.Module):
         tensors = {"model.embed_tokens.weight": self.embedding, "model.norm.weight": self.norm}
         for i, block in enumerate(self.layers):
             tensors |= {f"model.layers.{i}.{names[name]}.weight": p for name, p in block.items()}
-        return {name: p.detach().bfloat16().cpu().contiguous() for name, p in tensors.items()}
+        return tensors
+
+    @torch.no_grad()
+    def begin_from(self, folder):
+        """Weights of an earlier training. Words that it never met all lie near the last row, which is padding and no
+        word's, because the loss only ever pushed them away together; they are drawn anew. Returns how many."""
+        from safetensors.torch import load_file
+        saved = load_file(f"{folder}/model.safetensors")
+        for name, parameter in self.named_for_llama().items():
+            parameter.copy_(saved[name])
+        unmet = F.cosine_similarity(self.embedding, self.embedding[-1:]) > 0.99
+        self.embedding[unmet] = torch.randn_like(self.embedding[unmet]) * self.embedding[~unmet].std()
+        return int(unmet.sum())
 
 
 class Muon:
@@ -203,7 +219,8 @@ def load_pieces(folder):
 def export(model, args, vocabulary, record):
     from safetensors.torch import save_file
     os.makedirs(args.model, exist_ok=True)
-    save_file(model.named_for_llama(), f"{args.model}/model.safetensors", metadata={"format": "pt"})
+    tensors = {name: p.detach().bfloat16().cpu().contiguous() for name, p in model.named_for_llama().items()}
+    save_file(tensors, f"{args.model}/model.safetensors", metadata={"format": "pt"})
     config = {"architectures": ["LlamaForCausalLM"], "model_type": "llama", "vocab_size": vocabulary,
               "hidden_size": args.hidden, "intermediate_size": args.inner, "num_hidden_layers": args.layers,
               "num_attention_heads": HEADS, "num_key_value_heads": HEADS_KV, "head_dim": HEAD_DIM, "hidden_act": "silu",
@@ -223,6 +240,7 @@ def main():
     parser.add_argument("--model", required=True, help="folder for the finished model")
     parser.add_argument("--state", required=True, help="folder for the state of an unfinished training")
     parser.add_argument("--lessons", choices=CHOICES, default="nine", help="the tasks to learn; each must pass a stage's gate")
+    parser.add_argument("--first", metavar="MODEL", help="begin from the weights in this folder instead of random ones")
     parser.add_argument("--seconds", type=float, default=1500, help="time of the whole training")
     parser.add_argument("--sitting", type=float, default=1e9, help="stop and save after so many seconds")
     parser.add_argument("--save-every", type=float, default=240, help="seconds between saved states")
@@ -259,19 +277,25 @@ def main():
         print(f"resumed at step {at['step']}, {at['elapsed']:.0f} s", flush=True)
     else:
         print(f"parameters {record['parameters'] / 1e6:.2f}M, vocabulary {vocabulary}", flush=True)
+        if args.first:
+            record["first"] = {"model": os.path.basename(os.path.normpath(args.first)), "words_drawn_anew": model.begin_from(args.first)}
+            print(f"begins from {args.first}, {record['first']['words_drawn_anew']} words drawn anew", flush=True)
 
     pending = collections.deque()
     rows_asked = dict(at["rows"])
 
     def ask_ahead():
         while len(pending) < 3 * args.workers:
-            mixture = STAGES[at["stage"]][1]
+            _, mixture, lagging = STAGES[at["stage"]]
             number = at["micro"] + len(pending)
-            length = random.Random(args.seed * 1_000_003 + number).choices(list(mixture), weights=list(mixture.values()))[0]
+            drawn = random.Random(args.seed * 1_000_003 + number)
+            length = drawn.choices(list(mixture), weights=list(mixture.values()))[0]
+            alone = set(lagging) <= set(lessons) and drawn.random() < LAGGING_SHARE
+            lesson = drawn.choice(lagging) if alone else mixed_lesson
             rows = MICRO_TOKENS // length
             first = rows_asked.get(length, 0)
             rows_asked[length] = first + rows
-            pending.append((shards.ask("training", mixed_lesson, length, first, rows), length, rows))
+            pending.append((shards.ask("training", lesson, length, first, rows), length, rows))
 
     def micro_batch():
         ask_ahead()
@@ -293,9 +317,10 @@ def main():
             words = torch.from_numpy(held_out[lesson, length].astype(np.int32)).cuda()
             ids, answer = words & 0x3FFF, (words >> 14)[:, 1:] == 2
             exact, tokens = 0, 0.0
-            for i in range(0, rows, 30):
-                x = torch.zeros(MICRO_TOKENS // length, length, dtype=torch.int32, device="cuda")
-                part = min(30, rows - i, x.shape[0])
+            at_once = MICRO_TOKENS // length
+            for i in range(0, rows, at_once):
+                x = torch.zeros(at_once, length, dtype=torch.int32, device="cuda")
+                part = min(at_once, rows - i)
                 x[:part] = ids[i:i + part, :-1]
                 hidden = model(x)[:part * length].detach()
                 h = (F.rms_norm(hidden, (hidden.shape[-1],), None, EPSILON) * model.norm).bfloat16()
@@ -307,7 +332,7 @@ def main():
         return result
 
     # Held-out rows of all lengths come first, before any training shard, so that no queue order is disturbed later.
-    for length in sorted({length for _, mixture in STAGES for length in mixture}):
+    for length in sorted({length for _, mixture, _ in STAGES for length in mixture}):
         requests = {lesson: shards.ask("held_out", lesson, length, 0, HELD_OUT_ROWS) for lesson in lessons}
         held_out |= {(lesson, length): Shards.take(request) for lesson, request in requests.items()}
 
