@@ -15,7 +15,7 @@ namespace lacuna {
 /// spread over several machines each part shares a pool of its own, and the outcome depends on how they are spread.
 struct AdaptiveHeads {
   std::int64_t tokens = 1024;  // per head on average
-  double floor_share = 0.2;    // of `tokens`, in [0, 1]; anchored units raise the floor to what they need
+  double floor_share = 0.2;    // of `tokens`, in [0, 1]; anchored units stay whatever it is
 
   template <class U>
   Status check(U const& unit) const {
@@ -49,16 +49,14 @@ struct AdaptiveHeads {
 
  private:
   /// A head keeps max(floor, units from the cut on): the floor holds its own best, so this is what the floors and one
-  /// ranking of all other units would give.
+  /// ranking of all other units would give. Anchored units are from any cut on, and need no floor of their own.
   static void share_pool(std::int64_t share, std::int64_t units, Scores scores, Counts counts, std::int64_t row) {
     std::int64_t const pool = scores.extent(0) * units;
     std::int32_t const always = detail::rank_of(std::numeric_limits<float>::infinity());
-    auto const from = [&](std::int64_t head, std::int32_t cut) {
-      return detail::count_from(scores.slice(head) + row * scores.stride(1), counts(head, row), cut);
-    };
     auto const kept = [&](std::int64_t head, std::int32_t cut) {
-      std::int64_t const floor = std::min<std::int64_t>(std::max(share, from(head, always)), counts(head, row));
-      return std::max(floor, from(head, cut));
+      float const* const row_scores = scores.slice(head) + row * scores.stride(1);
+      return std::max(std::min<std::int64_t>(share, counts(head, row)),
+                      detail::count_from(row_scores, counts(head, row), cut));
     };
     auto const kept_by_all = [&](std::int32_t cut) {
       std::int64_t sum = 0;
