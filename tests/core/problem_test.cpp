@@ -2,6 +2,7 @@
 
 #include <cmath>
 #include <cstdint>
+#include <limits>
 #include <string>
 #include <vector>
 
@@ -93,6 +94,26 @@ TEST_CASE("problem: lengths must fit", "[core]") {
   sound.lens[1] = 3;
   sound.problem.kv.lens = sound.lens.data();
   CHECK(sound.complaint() == "problem: every KV head must hold at least len_q tokens");
+}
+
+TEST_CASE("problem: a window, a cap and sinks must make sense", "[core]") {
+  Sound sound;
+  std::vector<float> const sinks(4);
+  sound.problem.window_tokens = 2;
+  sound.problem.soft_cap = 30.0F;
+  sound.problem.sink_logits = lacuna::dense_view<float const, 1>(sinks.data(), {4});
+  CHECK(sound.problem.check());
+  CHECK(sound.problem.oldest_key(0) == 0);
+  CHECK(sound.problem.oldest_key(1) == 0);
+  CHECK(sound.problem.oldest_key(2) == 1);
+  sound.problem.sink_logits.extents[0] = 2;
+  CHECK(sound.complaint() == "problem: sink_logits must be null or [heads_q]");
+  for (float cap : {-1.0F, std::numeric_limits<float>::infinity(), std::nanf("")}) {
+    sound.problem.soft_cap = cap;
+    CHECK(sound.complaint() == "problem: soft_cap must be finite and not negative");
+  }
+  sound.problem.window_tokens = -1;
+  CHECK(sound.complaint() == "problem: window_tokens must not be negative");
 }
 
 TEST_CASE("problem: a page table needs a page size", "[core]") {

@@ -17,9 +17,10 @@ struct Attention {
   std::vector<double> logit_error;  // [len_q, heads_q], worst error of one logit computed in float
 };
 
-/// Softmax attention of every query over exactly the keys that `keys_of(head, row)` names. No keys: 0 and -inf. NaN and
-/// infinities go where the textbook formula sends them; where it asks for -inf - -inf, because every single logit is
-/// -inf, the row counts as one without keys.
+/// Softmax attention of every query over exactly the keys that `keys_of(head, row)` names, less those
+/// that the window leaves behind; a sink is a key without a value. No keys: 0 and -inf. NaN and infinities go where the
+/// textbook formula sends them; where it asks for -inf - -inf, because every single logit is -inf, the row counts as
+/// one without keys.
 template <class KeysOf>
 Attention attend(Inputs const& in, KeysOf const& keys_of) {
   constexpr double kInf = std::numeric_limits<double>::infinity();
@@ -30,28 +31,31 @@ Attention attend(Inputs const& in, KeysOf const& keys_of) {
 
   for (std::int64_t row = 0; row < in.len_q; ++row) {
     for (std::int64_t head = 0; head < in.heads_q; ++head) {
-      Keys const keys = keys_of(head, row);
+      Keys keys = keys_of(head, row);
+      std::erase_if(keys, [&](std::int64_t j) { return in.too_old(j, row); });
+      std::size_t const at = static_cast<std::size_t>(row * in.heads_q + head);
+      double const sink = in.sink_logits.empty() ? -kInf : in.sink_logits[static_cast<std::size_t>(head)];
+      result.lse[at] = sink;
       if (keys.empty()) continue;
       std::int64_t const kv = in.head_kv(head);
       double const* query = in.query(row, head);
 
       std::vector<double> logits;
-      double highest = -kInf;
+      double highest = sink;
       double worst = 0.0;
       for (std::int64_t j : keys) {
         double const* key = in.key(j, kv);
-        double const logit = in.beta() * dot(query, key, in.dim);
+        double const logit = in.capped(in.beta() * dot(query, key, in.dim));
         double terms = 0.0;
         for (std::int64_t x = 0; x < in.dim; ++x) terms += std::abs(query[x] * key[x]);
-        worst = std::max(worst, in.beta() * static_cast<double>(in.dim) * terms + std::abs(logit));
+        worst = std::max(worst, in.beta() * static_cast<double>(in.dim) * terms + std::abs(logit) + 3.0 * in.soft_cap);
         logits.push_back(logit);
         highest = std::max(highest, logit);
       }
 
       if (std::all_of(logits.begin(), logits.end(), [](double logit) { return logit == -kInf; })) continue;
-      double total = 0.0;
+      double total = std::exp(sink - highest);
       for (double& logit : logits) total += logit = std::exp(logit - highest);
-      std::size_t const at = static_cast<std::size_t>(row * in.heads_q + head);
       for (std::size_t r = 0; r < keys.size(); ++r) {
         double const weight = logits[r] / total;
         double const* value = in.value(keys[r], kv);

@@ -14,14 +14,21 @@ struct Inputs {
   std::int64_t heads_q = 1;
   std::int64_t heads_kv = 1;
   std::int64_t dim = 1;
-  std::vector<double> q;  // [len_q, heads_q, dim]
-  std::vector<double> k;  // [len_k, heads_kv, dim]
-  std::vector<double> v;  // [len_k, heads_kv, dim]
+  std::vector<double> q;              // [len_q, heads_q, dim]
+  std::vector<double> k;              // [len_k, heads_kv, dim]
+  std::vector<double> v;              // [len_k, heads_kv, dim]
+  std::int64_t window_tokens = 0;     // keys that a query sees, its own included; 0: all
+  double soft_cap = 0.0;              // of the logits; 0: none
+  std::vector<double> sink_logits{};  // [heads_q], or empty
 
   std::int64_t group() const { return heads_q / heads_kv; }
   std::int64_t head_kv(std::int64_t head_q) const { return head_q / group(); }
   std::int64_t position(std::int64_t row) const { return len_k - len_q + row; }
   double beta() const { return 1.0 / std::sqrt(static_cast<double>(dim)); }
+  double capped(double logit) const { return soft_cap == 0.0 ? logit : soft_cap * std::tanh(logit / soft_cap); }
+  bool too_old(std::int64_t key, std::int64_t row) const {
+    return window_tokens > 0 && position(row) - key >= window_tokens;
+  }
 
   double const* query(std::int64_t row, std::int64_t head) const { return &q[(row * heads_q + head) * dim]; }
   double const* key(std::int64_t token, std::int64_t head) const { return &k[(token * heads_kv + head) * dim]; }

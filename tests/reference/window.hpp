@@ -20,15 +20,17 @@ inline std::vector<std::vector<double>> window_attention(Inputs const& in, std::
     std::int64_t const row = in.len_q - rows + t;
     std::vector<double> p(static_cast<std::size_t>(in.len_k));
     std::int64_t const seen = in.position(row) + 1;
-    double highest = -kInf;
-    for (std::int64_t j = 0; j < seen; ++j) {
-      double const logit = in.beta() * dot(in.query(row, head), in.key(j, in.head_kv(head)), in.dim);
+    std::int64_t const first = in.window_tokens == 0 ? 0 : std::max<std::int64_t>(seen - in.window_tokens, 0);
+    double const sink = in.sink_logits.empty() ? -kInf : in.sink_logits[static_cast<std::size_t>(head)];
+    double highest = sink;
+    for (std::int64_t j = first; j < seen; ++j) {
+      double const logit = in.capped(in.beta() * dot(in.query(row, head), in.key(j, in.head_kv(head)), in.dim));
       p[static_cast<std::size_t>(j)] = logit;
       highest = std::isnan(logit) ? logit : std::max(highest, logit);
     }
-    double total = 0.0;
-    for (auto x = p.begin(); x != p.begin() + seen; ++x) total += * x = std::exp(*x - highest);
-    for (auto x = p.begin(); x != p.begin() + seen; ++x) *x /= total;
+    double total = std::exp(sink - highest);
+    for (auto x = p.begin() + first; x != p.begin() + seen; ++x) total += * x = std::exp(*x - highest);
+    for (auto x = p.begin() + first; x != p.begin() + seen; ++x) *x /= total;
     attention.push_back(p);
   }
   return attention;

@@ -42,7 +42,8 @@ bool same_bits(T const& a, T const& b) {
 template <class T>
 class ProblemCase {
  public:
-  explicit ProblemCase(reference::Inputs const& in, Layout layout = {}) : in_(in), layout_(layout) {
+  explicit ProblemCase(reference::Inputs const& in, Layout layout = {})
+      : in_(in), layout_(layout), sink_logits_(in.sink_logits.begin(), in.sink_logits.end()) {
     place_queries();
     place_keys();
     place_answers();
@@ -55,6 +56,9 @@ class ProblemCase {
     p.q = {q_.data(), {in_.len_q, in_.heads_q, in_.dim}, q_strides_};
     p.kv = kv_;
     p.scale = scale_;
+    p.window_tokens = in_.window_tokens;
+    p.soft_cap = static_cast<float>(in_.soft_cap);
+    if (!sink_logits_.empty()) p.sink_logits = lacuna::dense_view<float const, 1>(sink_logits_.data(), {in_.heads_q});
     return p;
   }
 
@@ -168,6 +172,7 @@ class ProblemCase {
 
   reference::Inputs in_;
   Layout layout_;
+  std::vector<float> sink_logits_;
   float scale_ = 0.0F;
   std::array<std::int64_t, 3> q_strides_{};
   std::vector<T> q_, k_, v_, out_;

@@ -59,9 +59,11 @@ Status bound_scores(Cpu exec, BoundScoresArgs<T> const& args) {
       }
     std::int64_t const head_kv = row * heads_per_row / problem.group();
     // The bound is linear in the two parts, so a group is scored at the price of one head.
-    std::int64_t const pages = (kv.length(head_kv) - 1) / kv.bounds_page_tokens;
-    kernels.score({&kv.bounds(head_kv, 0, 0, 0), pages, kv.dim, kv.bounds.stride(1), kv.bounds.stride(2)}, positive,
-                  negative, args.scores.slice(row), args.scores.stride(1));
+    std::int64_t const position = kv.length(head_kv) - 1, pages = position / kv.bounds_page_tokens;
+    std::int64_t const first = std::min(problem.oldest_key(position) / kv.bounds_page_tokens, pages);
+    for (std::int64_t page = 0; page < first; ++page) args.scores(row, page) = -cpu::kInfinity;
+    kernels.score({&kv.bounds(head_kv, first, 0, 0), pages - first, kv.dim, kv.bounds.stride(1), kv.bounds.stride(2)},
+                  positive, negative, args.scores.slice(row) + first * args.scores.stride(1), args.scores.stride(1));
   });
   return {};
 }

@@ -14,7 +14,19 @@ struct Strip {
   std::int64_t width, least, most;
   std::int32_t const* seen;  // per row; null where all see all
   float *q, *sums, *mass, *max;
+  std::int32_t const* hidden;  // per row; null where none are too old
+  std::int64_t most_hidden;
 };
+
+/// For the first `rows` rows of scores.
+inline void squash_scores(FlashState const& s, std::int64_t rows, std::int64_t width) {
+  static_assert(kStrip == kPanelKeys, "rows of scores are as long in both arrangements");
+  for (std::int64_t i = 0; i < rows; ++i)
+    for (std::int64_t x = 0; x < width; x += kLanes) {
+      float* const score = s.scores + i * kStrip + x;
+      store(score, tanh(load(score) * s.squash));
+    }
+}
 
 inline bool any_lane(Ints const& mask) {
   std::int32_t lanes[kLanes], any = 0;
@@ -38,6 +50,11 @@ inline void soften(FlashState const& s, Strip const& strip) {
         store(scores + j * kStrip, static_cast<std::int32_t>(j) < seen ? load(scores + j * kStrip) : lowest);
     }
     for (std::int64_t j = strip.most; j < end; ++j) store(scores + j * kStrip, lowest);
+    if (strip.hidden != nullptr) {
+      Ints const hidden = load(strip.hidden + x);
+      for (std::int64_t j = 0; j < strip.most_hidden; ++j)
+        store(scores + j * kStrip, static_cast<std::int32_t>(j) < hidden ? lowest : load(scores + j * kStrip));
+    }
 
     Vec const before = load(strip.max + x);
     Vec tops[kStep] = {before, before, before, before};
@@ -81,8 +98,9 @@ inline void soften(FlashState const& s, Strip const& strip) {
 /// Row by row, only what a row sees: a weight of 0 would let the NaN of a value through that it does not.
 template <Storage T>
 inline void add_seen_values(FlashState const& s, Strip const& strip) {
-  for (std::int64_t r = 0; r < strip.width; ++r)
-    for (std::int64_t j = 0; j < strip.seen[r]; ++j) {
+  for (std::int64_t r = 0; r < strip.width; ++r) {
+    std::int64_t const end = strip.seen == nullptr ? strip.most : strip.seen[r];
+    for (std::int64_t j = strip.hidden == nullptr ? 0 : strip.hidden[r]; j < end; ++j) {
       float weight = s.scores[j * kStrip + r];
       if constexpr (kPairs<T>) {
         std::uint32_t pair;
@@ -92,6 +110,7 @@ inline void add_seen_values(FlashState const& s, Strip const& strip) {
       for (std::int64_t x = 0; x < s.dim; ++x)
         strip.sums[x * kStrip + r] += weight * Operands<T>::value(s.values, s.dim, j, x);
     }
+  }
 }
 
 template <Storage T>
@@ -112,11 +131,14 @@ inline void attend_strips(FlashState const& s, T const* const* keys, T const* co
                       s.q + r * row_floats(s.dim),
                       s.sums + r * row_floats(s.dim),
                       s.mass + r,
-                      s.max + r};
-    if (strip.most == 0) continue;
+                      s.max + r,
+                      s.hidden == nullptr ? nullptr : s.hidden + r,
+                      s.hidden == nullptr ? 0 : s.hidden[r + rows - 1]};
+    if (strip.most == 0 || (strip.hidden != nullptr && strip.hidden[0] >= strip.most)) continue;
     Math::multiply_keys(s.keys, strip.most, s.dim, strip.q, s.scores, strip.width);
+    if (s.squash != 0.0F) squash_scores(s, strip.most, strip.width);
     soften<kPairs<T>>(s, strip);
-    if (finite || strip.least == count)
+    if (finite || (strip.least == count && strip.most_hidden == 0))
       Math::add_values(s.values, strip.most, s.dim, s.scores, strip.sums, strip.width);
     else
       add_seen_values<T>(s, strip);
@@ -167,8 +189,10 @@ LACUNA_INLINE void dot_keys(FlashState const& s, float const* const (&keys)[kLan
   }
 }
 
-inline void soften_row(FlashState const& s, std::int64_t r, std::int64_t seen) {
+/// Of the keys [hidden, seen).
+inline void soften_row(FlashState const& s, std::int64_t r, std::int64_t hidden, std::int64_t seen) {
   float* const scores = s.scores + r * kPanelKeys;
+  for (std::int64_t j = 0; j < hidden; ++j) scores[j] = -kInfinity;
   for (std::int64_t j = seen; j < round_up(seen, kLanes); ++j) scores[j] = -kInfinity;
   Vec highest = splat(-kInfinity);
   for (std::int64_t j = 0; j < seen; j += kLanes) highest = max(load(scores + j), highest);
@@ -190,9 +214,10 @@ inline void soften_row(FlashState const& s, std::int64_t r, std::int64_t seen) {
   s.mass[r] += sum(mass);
 }
 
-/// sums of rows [r, r + Rows) += weight * value over the first keys.
+/// sums of rows [r, r + Rows) += weight * value over the keys [first, count).
 template <int Rows, Storage T>
-inline void add_values(FlashState const& s, std::int64_t r, T const* const* values, std::int64_t count) {
+inline void add_values(FlashState const& s, std::int64_t r, T const* const* values, std::int64_t first,
+                       std::int64_t count) {
   constexpr int kColumns = 4;
   float const* const weights = s.scores + r * kPanelKeys;
   float* const sums = s.sums + r * row_floats(s.dim);
@@ -206,7 +231,7 @@ inline void add_values(FlashState const& s, std::int64_t r, T const* const* valu
         LACUNA_UNROLL(4)
         for (int v = 0; v < kColumns; ++v) totals[i][v] = load(sums + i * row_floats(s.dim) + x + v * kLanes);
       }
-      for (std::int64_t j = 0; j < count; ++j) {
+      for (std::int64_t j = first; j < count; ++j) {
         Vec right[kColumns];
         LACUNA_UNROLL(4)
         for (int v = 0; v < kColumns; ++v) right[v] = load(values[j] + x + v * kLanes);
@@ -228,7 +253,7 @@ inline void add_values(FlashState const& s, std::int64_t r, T const* const* valu
       for (int i = 0; i < Rows; ++i) {
         float* const place = sums + i * row_floats(s.dim) + x + v * kLanes;
         Vec total = load(place);
-        for (std::int64_t j = 0; j < count; ++j)
+        for (std::int64_t j = first; j < count; ++j)
           total += splat(weights[i * kPanelKeys + j]) * load_upto(values[j] + x + v * kLanes, s.dim - x - v * kLanes);
         store(place, total);
       }
@@ -254,13 +279,16 @@ inline void attend_rows(FlashState const& s, T const* const* keys, T const* cons
     }
     dot_keys(s, floats, s.scores + j);
   }
+  if (s.squash != 0.0F) squash_scores(s, s.rows, count);
   for (std::int64_t r = 0; r < s.rows;) {
+    std::int64_t const least = s.hidden == nullptr ? 0 : s.hidden[r];
     std::int64_t const most = seen == nullptr ? count : seen[r];
-    bool const four = s.rows - r >= 4 && (seen == nullptr || seen[r + 3] == most);
+    bool const four = s.rows - r >= 4 && (seen == nullptr || seen[r + 3] == most) &&
+                      (s.hidden == nullptr || s.hidden[r + 3] == least);
     std::int64_t const next = r + (four ? 4 : 1);
-    if (most > 0) {
-      for (std::int64_t i = r; i < next; ++i) soften_row(s, i, most);
-      four ? add_values<4>(s, r, values, most) : add_values<1>(s, r, values, most);
+    if (most > least) {
+      for (std::int64_t i = r; i < next; ++i) soften_row(s, i, least, most);
+      four ? add_values<4>(s, r, values, least, most) : add_values<1>(s, r, values, least, most);
     }
     r = next;
   }

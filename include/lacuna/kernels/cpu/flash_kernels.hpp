@@ -28,10 +28,12 @@ constexpr std::int64_t row_floats(std::int64_t dim) { return round_up(dim, 32); 
 struct FlashState {
   std::int64_t rows, dim;
   float scale_log2, sign;  // of the logits: sign is multiplied into the queries
+  float squash = 0.0F;     // unless 0, products become tanh(squash * product) before they are scaled
   float *q, *sums;
-  float *mass, *max;     // per row: sum of the weights, and what they are relative to (without scale)
-  float *keys, *values;  // a panel
-  float* scores;         // [kPanelKeys, kStrip], or [rows, kPanelKeys]
+  float *mass, *max;                     // per row: sum of the weights, and what they are relative to (without scale)
+  float *keys, *values;                  // a panel
+  float* scores;                         // [kPanelKeys, kStrip], or [rows, kPanelKeys]
+  std::int32_t const* hidden = nullptr;  // per row: keys of the panel, from the first, that are too old; null if none
 
   bool direct() const { return rows <= kDirectRows; }
 };

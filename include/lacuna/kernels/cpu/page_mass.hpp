@@ -32,6 +32,7 @@ Status page_mass(Cpu exec, PageMassArgs<T> const& args) {
     float* const sums = highest + capacity;
     std::int32_t const* const pages = args.pages.slice(row);
     std::int64_t const count = args.counts(row), head_kv = row * heads_per_row / problem.group();
+    std::int64_t const oldest = problem.oldest_key(kv.length(head_kv) - 1);
     float* const mass = args.mass.slice(row);
     std::fill_n(mass, args.mass.extent(1), kNone);
     for (std::int64_t i = 0; i < count; ++i) mass[pages[i]] = 0.0F;
@@ -40,9 +41,10 @@ Status page_mass(Cpu exec, PageMassArgs<T> const& args) {
       float top = kNone;
       for (std::int64_t i = 0; i < count; ++i) {
         highest[i] = kNone, sums[i] = 0.0F;
-        for (std::int64_t token = pages[i] * args.page_tokens; token < (pages[i] + 1) * args.page_tokens; ++token) {
-          float const logit =
-              LACUNA_FOR_TARGET(dot_row<T>)(query, kv.k + kv.offset(head_kv, token), kv.dim) * problem.logit_scale();
+        std::int64_t const first = std::max(pages[i] * args.page_tokens, oldest);
+        for (std::int64_t token = first; token < (pages[i] + 1) * args.page_tokens; ++token) {
+          float const product = LACUNA_FOR_TARGET(dot_row<T>)(query, kv.k + kv.offset(head_kv, token), kv.dim);
+          float const logit = problem.capped(product * problem.logit_scale());
           if (logit == kNone) continue;
           if (logit > highest[i]) {
             sums[i] *= std::exp(highest[i] - logit);

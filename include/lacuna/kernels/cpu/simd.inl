@@ -188,4 +188,18 @@ LACUNA_INLINE Vec exp2(Vec const& x) {
 #endif
 }
 
+/// Error below 2.5e-7 of a unit; NaN for NaN. Polynomial: Cephes tanhf.
+LACUNA_INLINE Vec tanh(Vec const& x) {
+  Vec const magnitude = reinterpret_cast<Vec>(reinterpret_cast<Words>(x) & 0x7fffffffU);
+  Vec const square = x * x;
+  Vec p = square * -5.70498872745e-3F + 2.06390887954e-2F;
+  p = p * square - 5.37397155531e-2F;
+  p = p * square + 1.33314422036e-1F;
+  p = p * square - 3.33332819422e-1F;
+  Vec const small = p * square * x + x;
+  Vec const decay = exp2(magnitude * -2.8853900817779268F);  // e^(-2 |x|)
+  Vec const large = (1.0F - decay) / (1.0F + decay);
+  return magnitude < 0.625F ? small : x < 0.0F ? -large : large;
+}
+
 }  // namespace lacuna::cpu::LACUNA_TARGET

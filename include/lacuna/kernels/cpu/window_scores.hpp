@@ -36,20 +36,21 @@ class QueryWindow {
  public:
   static constexpr std::int64_t memory_floats(std::int64_t window, std::int64_t dim) {
     std::int64_t const rows = round_up(window, kStrip);
-    return rows * (row_floats(dim) + 6 + kPanelKeys) + kPanelKeys * (row_floats(dim) + kStrip);
+    return rows * (row_floats(dim) + 7 + kPanelKeys) + kPanelKeys * (row_floats(dim) + kStrip);
   }
 
   QueryWindow(float* memory, Problem<T> const& problem, std::int64_t head, std::int64_t window, std::int64_t behind)
-      : kv_(problem.kv),
+      : problem_(problem),
+        kv_(problem.kv),
         head_kv_(head / problem.group()),
+        sink_logit_(problem.sink_logit(head)),
         window_(window),
         first_position_(kv_.length(head_kv_) - behind - window) {
     std::int64_t const rows = round_up(window, kStrip);
     auto const take = [&](std::int64_t floats) { return memory += floats, memory - floats; };
     state_.rows = window;
     state_.dim = kv_.dim;
-    state_.scale_log2 = std::abs(problem.logit_scale()) * kLog2E;
-    state_.sign = problem.logit_scale() < 0.0F ? -1.0F : 1.0F;
+    set_logits(problem, state_);
     state_.q = take(rows * row_floats(kv_.dim));
     state_.sums = state_.values = nullptr;
     state_.mass = take(rows);
@@ -59,6 +60,7 @@ class QueryWindow {
     lse_ = take(rows);
     weights_ = take(rows * kPanelKeys);
     seen_ = reinterpret_cast<std::int32_t*>(take(rows));
+    hidden_ = reinterpret_cast<std::int32_t*>(take(rows));
     T const** const queries = reinterpret_cast<T const**>(take(2 * rows));
     for (std::int64_t t = 0; t < window; ++t) queries[t] = &problem.q(problem.len_q() - behind - window + t, head, 0);
     kernels_.pack_queries(state_, queries);
@@ -94,11 +96,18 @@ class QueryWindow {
     each_panel([&](T const* const* keys, std::int64_t, std::int64_t count, std::int32_t const* seen) {
       kernels_.measure(state_, keys, count, seen);
     });
-    for (std::int64_t t = 0; t < window_; ++t) lse_[t] = state_.max[t] * state_.scale_log2 + std::log2(state_.mass[t]);
+    for (std::int64_t t = 0; t < window_; ++t) {
+      RowMass row{double{state_.max[t] * state_.scale_log2}, double{state_.mass[t]}};
+      row.join(sink_logit_);
+      lse_[t] = static_cast<float>(row.lse_log2());
+    }
     each_panel([&](T const* const* keys, std::int64_t first_key, std::int64_t count, std::int32_t const* seen) {
       kernels_.weigh(state_, keys, count, seen, lse_, weights_);
-      for (std::int64_t t = 0; t < window_; ++t)
-        f(t, first_key, seen == nullptr ? count : std::int64_t{seen[t]}, weights_ + t * kPanelKeys);
+      for (std::int64_t t = 0; t < window_; ++t) {
+        std::int64_t const end = seen == nullptr ? count : std::int64_t{seen[t]};
+        std::int64_t const begin = state_.hidden == nullptr ? 0 : std::min(std::int64_t{state_.hidden[t]}, end);
+        f(t, first_key + begin, end - begin, weights_ + t * kPanelKeys + begin);
+      }
     });
     kernels_.finish();
   }
@@ -108,9 +117,16 @@ class QueryWindow {
   void each_panel(F const& f) {
     std::int64_t const len = first_position_ + window_;
     T const* rows[kPanelKeys];
-    for (std::int64_t first_key = 0; first_key < len; first_key += kPanelKeys) {
+    for (std::int64_t first_key = problem_.oldest_key(first_position_); first_key < len; first_key += kPanelKeys) {
       std::int64_t const count = std::min(kPanelKeys, len - first_key);
       for (std::int64_t j = 0; j < count; ++j) rows[j] = kv_.k + kv_.offset(head_kv_, first_key + j);
+      state_.hidden = nullptr;
+      if (problem_.oldest_key(len - 1) > first_key) {
+        for (std::int64_t t = 0; t < round_up(window_, kStrip); ++t)
+          hidden_[t] = static_cast<std::int32_t>(std::clamp<std::int64_t>(
+              problem_.oldest_key(first_position_ + std::min(t, window_ - 1)) - first_key, 0, count));
+        state_.hidden = hidden_;
+      }
       bool const all = first_key + count - 1 <= first_position_;
       if (!all)
         for (std::int64_t t = 0; t < round_up(window_, kStrip); ++t)
@@ -121,11 +137,14 @@ class QueryWindow {
   }
 
   WindowKernels<T> const& kernels_ = LACUNA_FOR_TARGET(window_kernels<T>);
+  Problem<T> const& problem_;
   KvView<T> const& kv_;
-  std::int64_t head_kv_, window_, first_position_;
+  std::int64_t head_kv_;
+  float sink_logit_;
+  std::int64_t window_, first_position_;
   FlashState state_;
   float *lse_, *weights_;
-  std::int32_t* seen_;
+  std::int32_t *seen_, *hidden_;
 };
 
 }  // namespace cpu

@@ -11,8 +11,11 @@ inline Strip score_strip(FlashState const& s, std::int64_t r, std::int64_t count
                     s.q + r * row_floats(s.dim),
                     nullptr,
                     s.mass + r,
-                    s.max + r};
+                    s.max + r,
+                    s.hidden == nullptr ? nullptr : s.hidden + r,
+                    s.hidden == nullptr ? 0 : s.hidden[r + rows - 1]};
   if (strip.most > 0) Operands<T>::multiply_keys(s.keys, strip.most, s.dim, strip.q, s.scores, strip.width);
+  if (s.squash != 0.0F) squash_scores(s, strip.most, strip.width);
   return strip;
 }
 
