@@ -149,6 +149,30 @@ TEST_CASE("block-sparse: a plan for a longer prompt serves a shorter one", "[met
     }
 }
 
+TEST_CASE("block-sparse: the plan grows with the length, not with its square", "[methods]") {
+  auto const bytes = [](std::int64_t len) { return BlockSparse{}.plan({}, {len, len, 8, 2, 128})->workspace_bytes; };
+  CHECK(bytes(131072) < 9 * bytes(16384));
+}
+
+TEST_CASE("block-sparse: permuted heads permute the choice", "[methods]") {
+  auto const in = support::make_inputs<lacuna::half>({300, 300, 2, 1, 32}, Data::random, 6);
+  auto turned = in;
+  for (std::int64_t i = 0; i < 300; ++i)
+    for (std::int64_t h = 0; h < 2; ++h)
+      for (std::int64_t x = 0; x < 32; ++x) {
+        turned.q[static_cast<std::size_t>((i * 2 + 1 - h) * 32 + x)] = in.query(i, h)[x];
+        turned.k[static_cast<std::size_t>((i * 2 + 1 - h) * 32 + x)] = in.key(i, h)[x];
+      }
+  ProblemCase<lacuna::half> a(in), b(turned);
+  auto const method = method_of<BlockSparse>(96, 4, 32);
+  MethodRun<BlockSparse> one(method, a.problem()), other(method, b.problem());
+  REQUIRE(one.select(a.problem()) == "");
+  REQUIRE(other.select(b.problem()) == "");
+  for (std::int64_t head : {0, 1})
+    for (std::int64_t r = 0; r < one.index().rows(); ++r)
+      REQUIRE(support::kept_blocks(one.index(), head, r) == support::kept_blocks(other.index(), 1 - head, r));
+}
+
 TEST_CASE("block-sparse: a share of the length is a budget too", "[methods]") {
   ProblemCase<float> c(support::make_inputs<float>({512, 512, 1, 1, 16}, Data::random, 5));
   MethodRun<BlockSparseOf<32, lacuna::Ratio>> run({.budget = {.share = 0.25}}, c.problem());
