@@ -92,7 +92,8 @@ void add_prefill(std::vector<Row>& rows, std::string const& dtype, std::int64_t 
   auto const random = std::make_shared<bench::RandomProblem<T>>(shape);
   rows.push_back(row_of<Dense, T>("prefill", "dense", dtype, {}, shape, random));
   using Slashes = VerticalSlashOf<64, Ratio>;
-  rows.push_back(row_of<Slashes, T>("prefill", "ours-vertical-slash", dtype, with_share<Slashes>(0.002), shape, random));
+  rows.push_back(
+      row_of<Slashes, T>("prefill", "ours-vertical-slash", dtype, with_share<Slashes>(0.002), shape, random));
   using Wide = BlockSparseOf<128, Ratio>;
   rows.push_back(row_of<Wide, T>("prefill", "ours-block-sparse-128", dtype, with_share<Wide>(0.1), shape, random));
   using Middle = BlockSparseOf<64, Ratio>;

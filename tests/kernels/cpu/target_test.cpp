@@ -29,7 +29,8 @@ std::vector<float> attend(lacuna::Status& status) {
   problem.kv.len = kTokens;
   alignas(64) static float memory[1 << 16];
   status = lacuna::attend_dense<float>(
-      lacuna::Cpu{}, {problem, {lacuna::dense_view<float, 3>(out.data(), {kTokens, 1, kDim})}, {memory, sizeof memory}});
+      lacuna::Cpu{},
+      {problem, {lacuna::dense_view<float, 3>(out.data(), {kTokens, 1, kDim})}, {memory, sizeof memory}});
   return out;
 }
 
