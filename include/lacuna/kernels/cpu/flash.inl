@@ -317,7 +317,18 @@ inline void write_row(float const* sums, float factor, std::int64_t dim, T* out)
   for (std::int64_t x = 0; x < dim; x += kLanes) store_upto(out + x, load(sums + x) * factor, dim - x);
 }
 
+/// Without products of bfloat16 nothing differs from AVX-512, and compiling it again would cost everyone.
 template <Storage T>
-inline constexpr FlashKernels<T> flash_kernels{&pack_queries<T>, &attend_panel<T>, &finish<T>, &write_row<T>};
+constexpr FlashKernels<T> make_flash_kernels() {
+#if LACUNA_BF16
+  if constexpr (!kPairs<T>)
+    return avx512::flash_kernels<T>;
+  else
+#endif
+    return {&pack_queries<T>, &attend_panel<T>, &finish<T>, &write_row<T>};
+}
+
+template <Storage T>
+inline constexpr FlashKernels<T> flash_kernels = make_flash_kernels<T>();
 
 }  // namespace lacuna::cpu::LACUNA_TARGET
