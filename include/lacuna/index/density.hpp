@@ -14,24 +14,40 @@ namespace lacuna {
 
 // density(index): the exact share of the dense causal work that an index keeps, in [0, 1], over all of its heads.
 // Prefill counts query-key pairs, decode counts the tokens that one query reads. An empty problem has density 1:
-// nothing was left out.
+// nothing was left out. With a sliding window (Problem::window_tokens, 0 if none) both sides count only what it leaves.
 
-inline double density(DenseIndex const&) { return 1.0; }
+inline double density(DenseIndex const&, std::int64_t = 0) { return 1.0; }
 
-inline double density(TokenIndex const& index) {
+namespace detail {
+
+/// The first token that the newest query of a head sees.
+constexpr std::int64_t first_in_window(std::int64_t len, std::int64_t window_tokens) {
+  return window_tokens == 0 ? 0 : std::max<std::int64_t>(len - window_tokens, 0);
+}
+
+}  // namespace detail
+
+inline double density(TokenIndex const& index, std::int64_t window_tokens = 0) {
   std::int64_t kept = 0, held = 0;
   for (std::int64_t head = 0; head < index.heads(); ++head) {
-    kept += index.counts(head);
-    held += index.lens(head);
+    std::int64_t const first = detail::first_in_window(index.lens(head), window_tokens);
+    std::int32_t const* const tokens = index.tokens.slice(head);
+    std::int32_t const* const end = tokens + index.counts(head);
+    kept += end - std::lower_bound(tokens, end, first);
+    held += index.lens(head) - first;
   }
   return held == 0 ? 1.0 : static_cast<double>(kept) / static_cast<double>(held);
 }
 
-inline double density(PageIndex const& index) {
+inline double density(PageIndex const& index, std::int64_t window_tokens = 0) {
   std::int64_t kept = 0, held = 0;
   for (std::int64_t row = 0; row < index.rows(); ++row) {
-    kept += index.kept_tokens(row);
-    held += index.lens(row);
+    std::int64_t const len = index.lens(row), first = detail::first_in_window(len, window_tokens);
+    for (std::int64_t i = 0; i < index.counts(row); ++i) {
+      std::int64_t const begin = index.pages(row, i) * index.page_tokens;
+      kept += std::max<std::int64_t>(std::min(begin + index.page_tokens, len) - std::max(begin, first), 0);
+    }
+    held += len - first;
   }
   return held == 0 ? 1.0 : static_cast<double>(kept) / static_cast<double>(held);
 }
@@ -48,9 +64,16 @@ constexpr std::int64_t causal_pairs(std::int64_t first, std::int64_t last, std::
   return pairs_before(last) - pairs_before(first);
 }
 
+/// Of these the ones with query - key < window_tokens: all but those of queries as far behind.
+constexpr std::int64_t seen_pairs(std::int64_t first, std::int64_t last, std::int64_t begin, std::int64_t end,
+                                  std::int64_t window_tokens) {
+  std::int64_t const causal = causal_pairs(first, last, begin, end);
+  return window_tokens == 0 ? causal : causal - causal_pairs(first - window_tokens, last - window_tokens, begin, end);
+}
+
 }  // namespace detail
 
-inline double density(VerticalSlashIndex const& index) {
+inline double density(VerticalSlashIndex const& index, std::int64_t window_tokens = 0) {
   std::int64_t const first_query = index.len_k - index.len_q;
   std::int64_t kept = 0;
   for (std::int64_t head = 0; head < index.heads(); ++head)
@@ -59,22 +82,26 @@ inline double density(VerticalSlashIndex const& index) {
       std::int64_t const last = std::min((block + 1) * index.tile, index.len_k);
       row_block_runs(
           index, head, block,
-          [&](std::int64_t begin, std::int64_t end) { kept += detail::causal_pairs(first, last, begin, end); },
-          [&](std::int64_t) { kept += last - first; });
+          [&](std::int64_t begin, std::int64_t end) {
+            kept += detail::seen_pairs(first, last, begin, end, window_tokens);
+          },
+          [&](std::int64_t key) { kept += detail::seen_pairs(first, last, key, key + 1, window_tokens); });
     }
-  std::int64_t const dense = index.heads() * detail::causal_pairs(first_query, index.len_k, 0, index.len_k);
+  std::int64_t const dense =
+      index.heads() * detail::seen_pairs(first_query, index.len_k, 0, index.len_k, window_tokens);
   return dense == 0 ? 1.0 : static_cast<double>(kept) / static_cast<double>(dense);
 }
 
-inline double density(BandIndex const& index) {
+inline double density(BandIndex const& index, std::int64_t window_tokens = 0) {
   std::int64_t kept = 0;
   for (std::int64_t position = index.len_k - index.len_q; position < index.len_k; ++position)
-    kept += index.sink_end(position) + position + 1 - index.window_begin(position);
-  std::int64_t const dense = detail::causal_pairs(index.len_k - index.len_q, index.len_k, 0, index.len_k);
+    kept += detail::seen_pairs(position, position + 1, 0, index.sink_end(position), window_tokens) +
+            detail::seen_pairs(position, position + 1, index.window_begin(position), position + 1, window_tokens);
+  std::int64_t const dense = detail::seen_pairs(index.len_k - index.len_q, index.len_k, 0, index.len_k, window_tokens);
   return dense == 0 ? 1.0 : static_cast<double>(kept) / static_cast<double>(dense);
 }
 
-inline double density(BlockIndex const& index) {
+inline double density(BlockIndex const& index, std::int64_t window_tokens = 0) {
   std::int64_t const first_query = index.len_k - index.len_q, block = index.block_tokens;
   std::int64_t kept = 0;
   for (std::int64_t r = 0; r < index.rows(); ++r) {
@@ -83,10 +110,12 @@ inline double density(BlockIndex const& index) {
     for (std::int64_t head = 0; head < index.heads(); ++head) {
       std::int32_t const* const ids = index.row(head, r);
       for (std::int64_t i = 0; i < index.counts(head, r); ++i)
-        kept += detail::causal_pairs(first, last, ids[i] * block, std::min((ids[i] + 1) * block, index.len_k));
+        kept +=
+            detail::seen_pairs(first, last, ids[i] * block, std::min((ids[i] + 1) * block, index.len_k), window_tokens);
     }
   }
-  std::int64_t const dense = index.heads() * detail::causal_pairs(first_query, index.len_k, 0, index.len_k);
+  std::int64_t const dense =
+      index.heads() * detail::seen_pairs(first_query, index.len_k, 0, index.len_k, window_tokens);
   return dense == 0 ? 1.0 : static_cast<double>(kept) / static_cast<double>(dense);
 }
 
