@@ -13,6 +13,7 @@ if "$cxx" -E -x c++ - <<< '#include <catch2/catch_all.hpp>' > /dev/null 2>&1; th
 
 trim() { sed 's/^ *//; s/ *$//' <<< "$1"; }
 
+cp -r "$root/include" "$work/include"
 "$cxx" "${flags[@]}" -c "$root/tests/support/main.cpp" -o "$work/main.o"
 unnoticed=0
 while IFS='@' read -r header change source name broken; do
