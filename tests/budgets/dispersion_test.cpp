@@ -94,7 +94,7 @@ TEST_CASE("dispersion: nobody gets more units than exist, and what is left goes 
   }
 }
 
-TEST_CASE("dispersion: anchored units raise the floor; NaN, infinities and negative scores weigh nothing",
+TEST_CASE("dispersion: anchored units raise the floor, NaN, infinities and negative scores weigh nothing",
           "[budgets]") {
   float const inf = std::numeric_limits<float>::infinity(), nan = std::nanf("");
   std::vector<float> const anchored{inf, inf, inf, inf, 0.1F, 0.1F, 0, 0, 0, 0};

@@ -41,7 +41,7 @@ TEST_CASE("ratio: longer never gets less, and never more than there is", "[budge
   }
 }
 
-TEST_CASE("ratio: a share outside (0, 1] is refused", "[budgets]") {
+TEST_CASE("ratio: a share of 0 or less, or above 1, is refused", "[budgets]") {
   for (double share :
        {0.0, -0.1, 1.0000001, 2.0, std::numeric_limits<double>::quiet_NaN(), std::numeric_limits<double>::infinity()}) {
     CAPTURE(share);

@@ -40,7 +40,7 @@ TEST_CASE("sublinear: tokens grow like a power of the length", "[budgets]") {
   CHECK(allotted(Sublinear<FixedBudget>{{64}, 1000, 0.5}, token, 2, 250) == std::vector<std::int32_t>{32, 32});
 }
 
-TEST_CASE("sublinear: whole pages, at least one; shared pools grow too", "[budgets]") {
+TEST_CASE("sublinear: whole pages, at least one, shared pools grow too", "[budgets]") {
   lacuna::Page<16> const page;
   Sublinear<FixedBudget> const root{{160}, 1600, 0.5};
   CHECK(root.limit(page, 0, 400) == 5);

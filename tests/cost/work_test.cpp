@@ -42,7 +42,7 @@ TEST_CASE("cost: n log2 n", "[cost]") {
     CHECK(detail::sort_comparisons(count) == Approx(count * std::log2(count)).epsilon(1e-12));
 }
 
-TEST_CASE("cost: a window longer than the prompt is the prompt; two passes compute the logits twice", "[cost]") {
+TEST_CASE("cost: a window longer than the prompt is the prompt, two passes compute the logits twice", "[cost]") {
   Shape const prompt{100, 100, 4, 2, 32};
   CHECK(WindowEstimate{256}.flops(prompt, 5.0) == 4.0 * 100 * 100 * (2 * 32 + 5));
   CHECK(WindowEstimate{10, 2}.flops(prompt, 7.0) == 4.0 * 10 * 100 * (4 * 32 + 7));

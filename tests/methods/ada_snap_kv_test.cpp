@@ -126,7 +126,7 @@ TEST_CASE("ada-snap-kv: decoding after eviction equals dense attention over what
   }
 }
 
-TEST_CASE("ada-snap-kv: workers, order and repetition do not change a bit; fewer bytes are refused", "[methods]") {
+TEST_CASE("ada-snap-kv: workers, order and repetition do not change a bit, fewer bytes are refused", "[methods]") {
   lacuna::ThreadPool pool(3);
   ProblemCase<float> c(support::make_inputs<float>({400, 400, 4, 2, 64}, Data::random, 7));
   std::vector<Units> first;

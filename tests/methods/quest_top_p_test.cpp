@@ -132,7 +132,7 @@ void same_bits_for_any_workers(M const& method) {
   }
 }
 
-TEST_CASE("quest-top-p, ada-quest: workers and their order do not change a bit; fewer bytes are refused", "[methods]") {
+TEST_CASE("quest-top-p, ada-quest: workers and their order do not change a bit, fewer bytes are refused", "[methods]") {
   QuestTopP top_p;
   top_p.selector.candidate_tokens = 1024;
   same_bits_for_any_workers(top_p);

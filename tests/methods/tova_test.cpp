@@ -81,7 +81,7 @@ TEST_CASE("tova: thousands of steps on a nearly empty pool lose no page", "[meth
   CHECK(c.pool().free_pages() == c.pool().pages());
 }
 
-TEST_CASE("tova: any number of workers keeps the same tokens; the budget must exceed what is anchored", "[methods]") {
+TEST_CASE("tova: any number of workers keeps the same tokens, the budget must exceed what is anchored", "[methods]") {
   lacuna::ThreadPool pool(3);
   auto const all = support::make_inputs<float>({300, 300, 4, 2, 64}, Data::random, 7);
   std::vector<std::vector<Units>> kept;

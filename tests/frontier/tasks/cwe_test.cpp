@@ -67,7 +67,7 @@ TEST_CASE("cwe: one common word is asked for in the singular") {
   CHECK(test::lines_of(draft.questions[0].gold).size() == 1);
 }
 
-TEST_CASE("cwe: numbered lines in any order, case and repetition; others are ignored") {
+TEST_CASE("cwe: numbered lines in any order, case and repetition, others are ignored") {
   Sample sample;
   sample.gold = "1. apple\n2. bear\n3. cake\n4. dawn";
   auto const strict = [&](std::string const& text) { return task.score(sample, response(text)).strict; };
