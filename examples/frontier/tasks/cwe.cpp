@@ -61,7 +61,8 @@ Draft CommonWords::draft(Random& random, Shape shape, std::int64_t max_tokens, C
   std::sort(places.begin(), rare_begin);
   Question question{ask(shape), ""};
   for (std::int64_t i = 0; i < shape.common; ++i) {
-    question.gold += (i == 0 ? "" : "\n") + std::to_string(i + 1) + ". " + pool[places[static_cast<std::size_t>(i)]];
+    if (i > 0) question.gold += '\n';
+    question.gold += std::to_string(i + 1) + ". " + pool[places[static_cast<std::size_t>(i)]];
   }
   draft.questions.push_back(std::move(question));
 

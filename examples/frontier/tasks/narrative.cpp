@@ -208,7 +208,7 @@ class Storyteller {
       auto const sold = inventory_.begin() + random_.below(static_cast<std::int64_t>(inventory_.size()));
       Facts const old{facts.location, facts.character, facts.event, *sold};
       inventory_.erase(sold);
-      sale = " " + filled(random_.choice(kSales), old);
+      sale.append(" ").append(filled(random_.choice(kSales), old));
     }
     inventory_.push_back(facts.item);
     std::string const farewell = filled(random_.choice(kFarewells), facts);
@@ -219,7 +219,7 @@ class Storyteller {
     if (full_) text += " " + reason;
     text += " " + happening + " " + encounter;
     if (full_) {
-      for (std::string const& line : conversation) text += " " + filled(line, facts);
+      for (std::string const& line : conversation) text.append(" ").append(filled(line, facts));
     }
     text += " " + purchase + sale + " " + farewell;
     if (full_) text += " " + conclusion + " " + atmosphere;

@@ -105,8 +105,12 @@ Draft StoryRetrieval::draft(Random& random, Shape shape, std::int64_t max_tokens
     std::size_t number = 0;
     for (Line const& line : draw_lines(random, chapters, shape.queries)) {
       ++number;
-      question.text += (number == 1 ? "" : "\n") + ask(number, line);
-      question.gold += (number == 1 ? "" : "\n") + std::to_string(number) + ". " + answer(line, narrative.chapters());
+      if (number > 1) {
+        question.text += '\n';
+        question.gold += '\n';
+      }
+      question.text += ask(number, line);
+      question.gold += std::to_string(number) + ". " + answer(line, narrative.chapters());
     }
   }
   return draft;
