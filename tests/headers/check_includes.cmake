@@ -11,7 +11,7 @@ set(may_include_kv core index kernels units kv)
 set(may_include_methods core index kernels units selectors budgets kv methods)
 
 set(failures "")
-file(GLOB_RECURSE headers RELATIVE ${INCLUDE_DIR} ${INCLUDE_DIR}/lacuna/*.hpp)
+file(GLOB_RECURSE headers RELATIVE ${INCLUDE_DIR} ${INCLUDE_DIR}/lacuna/*.hpp ${INCLUDE_DIR}/lacuna/*.cuh)
 foreach(header IN LISTS headers)
   if(header STREQUAL lacuna/lacuna.hpp)
     continue()
@@ -31,6 +31,9 @@ foreach(header IN LISTS headers)
       if(NOT other IN_LIST may_include_${room})
         list(APPEND failures "${header}: ${line}: ${room} may include ${may_include_${room}}")
       endif()
+    elseif(line MATCHES "^#include <(cuda[a-z_0-9]*\\.h|cub/[a-z_/]+\\.cuh)>" AND
+           (header MATCHES "\\.cuh$" OR header STREQUAL lacuna/core/exec.hpp))
+      # the CUDA toolkit, where nvcc compiles
     elseif(line MATCHES "^#include" AND NOT line MATCHES "^#include <[a-z_0-9]+>")
       list(APPEND failures "${header}: ${line}: neither the standard library nor lacuna")
     endif()

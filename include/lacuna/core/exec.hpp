@@ -5,6 +5,12 @@
 #include <type_traits>
 #include <utility>
 
+#include "lacuna/core/config.hpp"
+
+#if LACUNA_CUDA
+#include <cuda_runtime_api.h>
+#endif
+
 namespace lacuna {
 
 /// Where and by whom the work is done: the calling thread, or the caller's own pool behind one function pointer.
@@ -36,7 +42,18 @@ struct Cpu {
   }
 };
 
+#if LACUNA_CUDA
+/// Work is launched on the caller's stream and on nothing else: no allocation, no synchronisation, no host read of
+/// what the device computed, so that every call can be captured in a graph.
+struct Cuda {
+  cudaStream_t stream;
+};
+
+template <class E>
+concept Exec = std::same_as<E, Cpu> || std::same_as<E, Cuda>;
+#else
 template <class E>
 concept Exec = std::same_as<E, Cpu>;
+#endif
 
 }  // namespace lacuna

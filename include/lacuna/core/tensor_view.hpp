@@ -34,9 +34,9 @@ struct TensorView {
     return data[offset];
   }
 
-  constexpr operator TensorView<T const, Rank>() const requires(!std::is_const_v<T>) {
-    return {data, extents, strides};
-  }
+  template <class U>
+    requires(std::is_same_v<U, T const> && !std::is_const_v<T>)
+  constexpr operator TensorView<U, Rank>() const { return {data, extents, strides}; }
 };
 
 /// A view over memory in which the last axis is dense and no axis is padded.
