@@ -34,6 +34,8 @@ if(NOT DEFINED LACUNA_HAVE_CUDA)
     set(LACUNA_HAVE_CUDA OFF CACHE INTERNAL "nvcc was not found")
   endif()
 endif()
+# Real code for both paths of the kernels: 80 has the generic one alone, 90a both.
+set(LACUNA_CUDA_ARCHITECTURES "80-real;90a-real" CACHE STRING "What the CUDA tests and benchmarks are compiled for")
 
 add_custom_target(lacuna_format COMMAND ${CMAKE_COMMAND} -D SOURCE_DIR=${PROJECT_SOURCE_DIR} -D MODE=apply
                                         -P ${PROJECT_SOURCE_DIR}/cmake/format.cmake VERBATIM)

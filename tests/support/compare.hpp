@@ -33,9 +33,10 @@ double value_tolerance(Data data, double largest_value, double exact, double spr
 }
 
 /// Empty when the answer in `got` is right, otherwise the first thing that is not. Where the exact answer is NaN or
-/// infinite the library must not pretend to know better.
-template <class T>
-std::string explain_answer(ProblemCase<T> const& got, reference::Attention const& exact, Data data = Data::random) {
+/// infinite the library must not pretend to know better. `got` is a ProblemCase, or another owner of an answer.
+template <class Case>
+std::string explain_answer(Case const& got, reference::Attention const& exact, Data data = Data::random) {
+  using T = typename Case::Element;
   reference::Inputs const& in = got.inputs();
   double const largest_value = largest_magnitude(in.v);
   double error_squares = 0.0;

@@ -42,6 +42,8 @@ bool same_bits(T const& a, T const& b) {
 template <class T>
 class ProblemCase {
  public:
+  using Element = T;
+
   explicit ProblemCase(reference::Inputs const& in, Layout layout = {})
       : in_(in), layout_(layout), sink_logits_(in.sink_logits.begin(), in.sink_logits.end()) {
     place_queries();
