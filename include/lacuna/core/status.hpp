@@ -11,6 +11,7 @@ enum class Errc : std::uint8_t {
   invalid_argument,     // a shape, size or parameter that no call could serve
   workspace_too_small,  // the caller brought fewer bytes than plan() asked for
   out_of_pages,         // the page pool is full; what was stored before is untouched
+  launch_failed,        // the CUDA runtime refused; the message is its own and the value its code
 };
 
 /// What a call has to say for itself. The message is a static sentence that names the argument and what it should be;

@@ -2,6 +2,7 @@
 
 #include <cstdint>
 
+#include "lacuna/core/config.hpp"
 #include "lacuna/core/shape.hpp"
 #include "lacuna/core/status.hpp"
 #include "lacuna/core/tensor_view.hpp"
@@ -12,6 +13,10 @@ namespace lacuna {
 /// Kept key blocks of each block of queries. Blocks are runs of `block_tokens` positions from the sequence's start, for
 /// queries and keys alike. Row r of a head is query block first_block() + r; its key blocks are the counts(head, r)
 /// ids from row(head, r) on. A row of heads is a query head, or a KV head whose group shares the choice.
+///
+/// On the device, for a batch: `offsets` is null and row r begins at r * room; the rows of sequence b are those from
+/// first_row(b, first query of b, block_tokens) on; what each of them is follows from the sequence's own lengths, not
+/// from len_q and len_k, which are capacities there.
 struct BlockIndex {
   TensorView<std::int32_t, 2> blocks;   // [heads, capacity], compressed rows, each ascending and causal
   TensorView<std::int32_t, 2> counts;   // [heads, rows or more]
@@ -22,9 +27,16 @@ struct BlockIndex {
   std::int64_t room = 0;  // the most key blocks that a row may keep
 
   std::int64_t heads() const { return counts.extent(0); }
+  /// Where the rows of a sequence of a batch begin: those before it have at most so many.
+  LACUNA_HD static constexpr std::int64_t first_row(std::int64_t sequence, std::int64_t first_query,
+                                                    std::int64_t block_tokens) {
+    return first_query / block_tokens + 2 * sequence;
+  }
   std::int64_t first_block() const { return (len_k - len_q) / block_tokens; }
   std::int64_t rows() const { return len_q == 0 ? 0 : (len_k - 1) / block_tokens - first_block() + 1; }
-  std::int32_t* row(std::int64_t head, std::int64_t r) const { return blocks.slice(head) + offsets(r); }
+  std::int32_t* row(std::int64_t head, std::int64_t r) const {
+    return blocks.slice(head) + (offsets.data == nullptr ? r * room : offsets(r));
+  }
   std::int64_t capacity(std::int64_t r) const { return offsets(r + 1) - offsets(r); }
 
   Status check(Shape const& shape) const {
