@@ -33,10 +33,10 @@ TEST_CASE("status: every sentence that the library can say is expected by a test
   fs::path const root = LACUNA_SOURCE_DIR;
   std::string tests;
   for (auto const& entry : fs::recursive_directory_iterator(root / "tests"))
-    if (entry.path().filename().string().find("_test.cpp") != std::string::npos) tests += read(entry.path());
+    if (entry.path().filename().string().find("_test.c") != std::string::npos) tests += read(entry.path());
   std::size_t count = 0;
   for (auto const& entry : fs::recursive_directory_iterator(root / "include")) {
-    if (entry.path().extension() != ".hpp") continue;
+    if (entry.path().extension() != ".hpp" && entry.path().extension() != ".cuh") continue;
     for (std::string const& sentence : sentences_in(read(entry.path()))) {
       ++count;
       CAPTURE(entry.path().filename().string(), sentence);
