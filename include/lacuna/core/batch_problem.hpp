@@ -99,6 +99,18 @@ struct BatchProblem {
   }
 };
 
+/// Where the answers of a batch go: extents as those of its q and [tokens_q, heads_q].
+template <class T>
+Status check_out(AttentionOut<T> const& out, BatchProblem<T> const& problem) {
+  if (out.out.extents != problem.q.extents)
+    return Status::invalid("out: must have the extents of q", out.out.extent(0), problem.q.extent(0));
+  if (out.out.stride(2) != 1) return Status::invalid("out: the last axis must be dense", out.out.stride(2), 1);
+  if (out.out.data == nullptr && problem.tokens_q() > 0) return Status::invalid("out: must not be null");
+  if (out.lse.data != nullptr && (out.lse.extent(0) != problem.tokens_q() || out.lse.extent(1) != problem.heads_q()))
+    return Status::invalid("lse: must be null or [tokens_q, heads_q]", out.lse.extent(0), problem.tokens_q());
+  return {};
+}
+
 /// Capacities of a batch: what plan() needs to know of every problem that will come.
 struct BatchShape {
   std::int64_t batch = 1;
