@@ -11,13 +11,7 @@ namespace {
 
 /// Tokens with small keys tend to receive much attention (arXiv 2406.11430), and to know that takes no query at all.
 struct SmallKeyNorm {
-  template <class Unit>
-  lacuna::Status check(Unit const&, lacuna::Shape const&, std::int64_t) const {
-    return {};
-  }
   std::int64_t heads(lacuna::Token const&, lacuna::Shape const& shape) const { return shape.heads_kv; }
-  bool can_judge(lacuna::Token const&, lacuna::Shape const&) const { return true; }
-  void reserve(lacuna::Cpu, lacuna::Token const&, lacuna::Shape const&, lacuna::Workspace&) const {}
 
   template <lacuna::Storage T>
   lacuna::Status score(lacuna::Cpu exec, lacuna::Token const&, lacuna::Problem<T> const& problem, lacuna::Workspace,

@@ -53,7 +53,7 @@ class LineDensity {
     lacuna::Shape const shape = lacuna::shape_of(example.last_queries(0));
     lacuna::Workspace scoring;
     lacuna::Workspace picking;
-    method_.selector.reserve(exec, method_.unit, shape, scoring);
+    lacuna::reserve_scoring(exec, method_.selector, method_.unit, shape, scoring);
     method_.unit.reserve_pick(exec, shape, picking);
     workspace_.reserve(std::max(scoring.used_bytes(), picking.used_bytes()));
     for (std::int64_t layer = 0; layer < example.layers(); ++layer) {

@@ -93,11 +93,11 @@ TEST_CASE("adaptive heads: limits and refusals", "[budgets]") {
   CHECK(AdaptiveHeads{64}.mean(page, 0, 1000) == 4);
   CHECK(AdaptiveHeads{64}.limit(lacuna::Token{}, 0, 10) == 64);
   CHECK(std::string(AdaptiveHeads{0}.check(page).message) ==
-        "adaptive_heads: tokens must be a positive multiple of the tokens of a unit");
+        "budget: tokens must be a positive multiple of the tokens of a unit");
   CHECK_FALSE(AdaptiveHeads{24}.check(page));
   for (double share : {-0.1, 1.1, std::nan("")})
     CHECK(std::string(AdaptiveHeads{16, share}.check(page).message) ==
-          "adaptive_heads: floor_share must be in [0, 1]; value and bound are in millionths");
+          "budget: floor_share must be in [0, 1]; value and bound are in millionths");
   CHECK(AdaptiveHeads{16, 1.0}.check(page));
   std::int32_t count = 0;
   CHECK(std::string(AdaptiveHeads{16}

@@ -112,10 +112,10 @@ TEST_CASE("dispersion: refusals", "[budgets]") {
   CHECK(Dispersion{64}.mean(page, 0, 1000) == 4);
   CHECK(Dispersion{64}.limit(page, 0, 1000) == 63);
   CHECK(std::string(Dispersion{8}.check(page).message) ==
-        "dispersion: tokens must be a positive multiple of the tokens of a unit");
+        "budget: tokens must be a positive multiple of the tokens of a unit");
   for (double share : {-0.1, 1.1, std::nan("")})
     CHECK(std::string(Dispersion{16, share}.check(page).message) ==
-          "dispersion: floor_share must be in [0, 1]; value and bound are in millionths");
+          "budget: floor_share must be in [0, 1]; value and bound are in millionths");
 }
 
 }  // namespace

@@ -42,7 +42,7 @@ TEST_CASE("fixed pair: columns and diagonals apart", "[budgets]") {
 }
 
 TEST_CASE("fixed budget: less than a unit, or not whole units, is refused", "[budgets]") {
-  std::string const sentence = "fixed_budget: tokens must be a positive multiple of the tokens of a unit";
+  std::string const sentence = "budget: tokens must be a positive multiple of the tokens of a unit";
   CHECK(FixedBudget{1}.check(Token{}));
   CHECK(std::string(FixedBudget{0}.check(Token{}).message) == sentence);
   CHECK(std::string(FixedBudget{-5}.check(Token{}).message) == sentence);

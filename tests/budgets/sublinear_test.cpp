@@ -60,7 +60,7 @@ TEST_CASE("sublinear: refusals are its own and the inner budget's", "[budgets]")
     CHECK(std::string(Sublinear<FixedBudget>{{10}, 10, exponent}.check(token).message) ==
           "sublinear: exponent must be in [0, 1]; value and bound are in millionths");
   CHECK(std::string(Sublinear<FixedBudget>{{0}, 10, 0.5}.check(token).message) ==
-        "fixed_budget: tokens must be a positive multiple of the tokens of a unit");
+        "budget: tokens must be a positive multiple of the tokens of a unit");
 }
 
 TEST_CASE("with current: one unit fewer is chosen, and never fewer than none", "[budgets]") {
@@ -72,7 +72,7 @@ TEST_CASE("with current: one unit fewer is chosen, and never fewer than none", "
   CHECK(allotted(budget, page, 2, 10) == std::vector<std::int32_t>{3, 3});
   CHECK(allotted(lacuna::WithCurrent<FixedBudget>{{16}}, page, 1, 10) == std::vector<std::int32_t>{0});
   CHECK(std::string(lacuna::WithCurrent<FixedBudget>{{8}}.check(page).message) ==
-        "fixed_budget: tokens must be a positive multiple of the tokens of a unit");
+        "budget: tokens must be a positive multiple of the tokens of a unit");
 }
 
 }  // namespace

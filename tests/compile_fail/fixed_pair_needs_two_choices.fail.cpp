@@ -1,4 +1,5 @@
-// expect: FixedPair: the Unit must make two choices per head
+// expect: FixedPair and PerHeadPair are for a Unit of columns and diagonals
 #include "lacuna/lacuna.hpp"
 
-lacuna::Status check() { return lacuna::FixedPair{}.check(lacuna::Token{}); }
+// Tokens are one choice per head.
+lacuna::Method<lacuna::Token, lacuna::WindowAttention, lacuna::FixedPair, lacuna::EvictingCache> method;

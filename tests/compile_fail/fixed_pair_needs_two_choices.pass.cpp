@@ -1,3 +1,5 @@
 #include "lacuna/lacuna.hpp"
 
-lacuna::Status check() { return lacuna::FixedPair{}.check(lacuna::VerticalSlashUnit<64>{}); }
+lacuna::Method<lacuna::VerticalSlashUnit<64>, lacuna::WindowAttention, lacuna::FixedPair, lacuna::ContiguousCache>
+    method;
+static_assert(!lacuna::BudgetFor<lacuna::FixedPair, lacuna::Token>);

@@ -1,4 +1,5 @@
-// expect: PerHeadPair: the Unit must make two choices per head
+// expect: FixedPair and PerHeadPair are for a Unit of columns and diagonals
 #include "lacuna/lacuna.hpp"
 
-lacuna::Status check() { return lacuna::PerHeadPair{}.check(lacuna::Token{}); }
+// Tokens are one choice per head.
+lacuna::Method<lacuna::Token, lacuna::WindowAttention, lacuna::PerHeadPair, lacuna::EvictingCache> method;

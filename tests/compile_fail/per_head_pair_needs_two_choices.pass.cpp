@@ -1,3 +1,5 @@
 #include "lacuna/lacuna.hpp"
 
-lacuna::Status check() { return lacuna::PerHeadPair{}.check(lacuna::VerticalSlashUnit<64>{}); }
+lacuna::Method<lacuna::VerticalSlashUnit<64>, lacuna::WindowAttention, lacuna::PerHeadPair, lacuna::ContiguousCache>
+    method;
+static_assert(!lacuna::BudgetFor<lacuna::PerHeadPair, lacuna::Token>);

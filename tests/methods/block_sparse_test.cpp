@@ -50,6 +50,29 @@ TEST_CASE("block-sparse: every prompt size equals the oracle", "[methods]") {
   }
 }
 
+TEST_CASE("block-sparse: one choice per group goes by the mean of the group's scores", "[methods]") {
+  for (Sizes const& sizes : {Sizes{150, 150, 2, 3, 32}, {65, 257, 1, 8, 16}, {130, 130, 3, 1, 16}}) {
+    auto const in = support::make_inputs<float>(sizes, Data::random, 12);
+    ProblemCase<float> c(in);
+    auto const method = method_of<lacuna::BlockSparseGqa>(5 * 16, 4, 32);
+    support::block_method_equals_the_oracle(
+        method, in, c, Data::random, [&](std::int64_t head, std::int64_t m, reference::Units const& kept) {
+          reference::UnitScores mean(static_cast<std::size_t>(m + 1));
+          for (std::int64_t g = 0; g < in.group(); ++g) {
+            auto const one = reference::pooled_block_scores(in, head * in.group() + g, m, 16);
+            for (std::size_t block = 0; block < one.size(); ++block) mean[block] += one[block];
+          }
+          return reference::explain_selection(kept, mean, reference::forced_blocks(m, 1, 2),
+                                              std::min<std::int64_t>(5, m + 1),
+                                              1e-4 * support::largest_magnitude(mean));
+        });
+    MethodRun<lacuna::BlockSparseGqa> run(method, c.problem());
+    REQUIRE(run.select(c.problem()) == "");
+    CHECK(run.index().heads() == in.heads_kv);
+    CHECK(run.run_in(run.plan().workspace_bytes - 1, c.problem(), c.out()).code == lacuna::Errc::workspace_too_small);
+  }
+}
+
 TEST_CASE("block-sparse: later chunks of a prompt equal the oracle", "[methods]") {
   for (Sizes const& sizes : support::continued_sizes()) {
     equals_the_oracle<float, 16>(3, sizes, Data::random);
@@ -182,7 +205,7 @@ TEST_CASE("block-sparse: a share of the length is a budget too", "[methods]") {
 
 TEST_CASE("block-sparse: parameters and lengths that make no sense are refused", "[methods]") {
   CHECK(std::string(method_of<BlockSparse>(40, 4, 32).plan({}, {100, 100, 2, 1, 16}).status().message) ==
-        "fixed_budget: tokens must be a positive multiple of the tokens of a unit");
+        "budget: tokens must be a positive multiple of the tokens of a unit");
   ProblemCase<float> c(support::make_inputs<float>({20, 40, 2, 1, 16}, Data::random, 3));
   std::int32_t const lens[] = {40, 39};
   c.kv().lens = lens;

@@ -25,36 +25,20 @@ using Selectors =
          lacuna::MinMaxBound, lacuna::MeanPool, lacuna::Antidiagonal, lacuna::QueryAware, lacuna::RandomSelector,
          lacuna::OracleSelector, lacuna::PageAttention<lacuna::MinMaxBound>, lacuna::Normalised<lacuna::MinMaxBound>,
          lacuna::Normalised<lacuna::MeanPool>, lacuna::GroupShared<lacuna::WindowAttention>,
-         lacuna::Smoothed<lacuna::WindowAttention>, lacuna::BeforeWindow<lacuna::WindowAttention>,
-         lacuna::HighestNear<lacuna::WindowAttention>, lacuna::Anchored<lacuna::WindowAttention>,
-         lacuna::Anchored<lacuna::MinMaxBound>, lacuna::Anchored<lacuna::MeanPool>>;
+         lacuna::GroupShared<lacuna::MeanPool>, lacuna::GroupShared<lacuna::Antidiagonal>,
+         lacuna::Normalised<lacuna::GroupShared<lacuna::MeanPool>>, lacuna::Smoothed<lacuna::WindowAttention>,
+         lacuna::BeforeWindow<lacuna::WindowAttention>, lacuna::HighestNear<lacuna::WindowAttention>,
+         lacuna::Anchored<lacuna::WindowAttention>, lacuna::Anchored<lacuna::MinMaxBound>,
+         lacuna::Anchored<lacuna::MeanPool>>;
 using Budgets = List<lacuna::FixedBudget, lacuna::FixedPair, lacuna::PerHeadPair, lacuna::Ratio, lacuna::TopMass,
                      lacuna::AnchoredTopMass, lacuna::AdaptiveHeads, lacuna::Dispersion, lacuna::AboveCut,
                      lacuna::Sublinear<lacuna::FixedBudget>, lacuna::WithCurrent<lacuna::FixedBudget>>;
 using Stores = StoreList<lacuna::ContiguousCache, lacuna::PagedCache, lacuna::EvictingCache, lacuna::AccumulatingCache>;
 
-template <class B>
-constexpr bool kOfPairs = std::is_same_v<B, lacuna::FixedPair> || std::is_same_v<B, lacuna::PerHeadPair>;
-
-/// A wrapper fits where what it wraps does: its own members are templates that promise more than they can keep.
-template <class S, class U>
-constexpr bool scores() {
-  if constexpr (requires(S s) { s.inner; })
-    return lacuna::SelectorFor<S, U> && scores<decltype(S::inner), U>();
-  else
-    return lacuna::SelectorFor<S, U>;
-}
-
 template <class U, class S, class B>
 constexpr bool fits() {
-  if constexpr (!scores<S, U>())
-    return false;
-  else if constexpr (kOfPairs<B> && lacuna::detail::kKinds<U> != 2)
-    return false;
-  else if constexpr (lacuna::detail::kNeedsMass<B> && !lacuna::kMeasuresMass<S>)
-    return false;
-  else
-    return lacuna::BudgetFor<B, U>;
+  return lacuna::SelectorFor<S, U> && lacuna::BudgetFor<B, U> &&
+         (!lacuna::detail::kNeedsMass<B> || lacuna::kMeasuresMass<S>);
 }
 
 struct Tally {
@@ -90,7 +74,7 @@ std::string run(M method) {
   std::vector<float> mass(static_cast<std::size_t>(in.heads_kv * in.len_k));
   c.problem_case().kv().mass = lacuna::dense_view<float, 2>(mass.data(), {in.heads_kv, in.len_k});
   if constexpr (std::is_same_v<decltype(method.budget), lacuna::PerHeadPair>)
-    method.budget.counts.extents[0] = method.selector.heads(method.unit, lacuna::shape_of(c.problem()));
+    method.budget.counts.extents[0] = lacuna::heads_of(method.selector, method.unit, lacuna::shape_of(c.problem()));
   support::MethodRun<M> run(method, c.problem());
   if (std::string const why = run.run(c.problem(), c.problem_case().out()); !why.empty()) return why;
   auto const exact = reference::attend(in, [&](std::int64_t head, std::int64_t row) {

@@ -102,12 +102,12 @@ TEST_CASE("highest near: odd widths, a NaN wins, refusals", "[selectors]") {
   for (std::int64_t width : {0, 4})
     CHECK(
         std::string(lacuna::HighestNear<lacuna::WindowAttention>{plain, width}.check(lacuna::Token{}, {}, 1).message) ==
-        "highest_near: width must be odd and at least 1");
+        "pooled: width must be odd and at least 1");
   std::vector<float> scores(30);
   CHECK(std::string(lacuna::HighestNear<lacuna::WindowAttention>{plain, 5}
                         .score(lacuna::Cpu{}, lacuna::Token{}, c.problem(), lacuna::Workspace{},
                                lacuna::dense_view<float, 3>(scores.data(), {1, 1, 30}))
-                        .message) == "highest_near: the workspace is smaller than planned");
+                        .message) == "pooled: the workspace is smaller than planned");
 }
 
 }  // namespace

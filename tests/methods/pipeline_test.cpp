@@ -230,7 +230,7 @@ TEST_CASE("pipeline: the store is that of the method which forgets, or of the st
   Pipeline<Dense, SnapKv, Quest> broken;
   broken.step.budget.tokens = 0;
   CHECK(std::string(broken.plan({}, {9, 9, 1, 1, 16}, {1, 20, 1, 1, 16}).status().message) ==
-        "fixed_budget: tokens must be a positive multiple of the tokens of a unit");
+        "budget: tokens must be a positive multiple of the tokens of a unit");
   broken.prompt_end.budget.tokens = 4;
   CHECK(std::string(broken.plan({}, {9, 9, 1, 1, 16}, {1, 20, 1, 1, 16}).status().message) ==
         "anchored: the budget must exceed sink_tokens + recent_tokens");

@@ -218,7 +218,7 @@ TEST_CASE("quest: a budget of zero or of half a page is refused by plan", "[meth
   };
   CHECK(complaint(16).empty());
   for (std::int64_t tokens : {0, -16, 8, 17})
-    CHECK(complaint(tokens) == "fixed_budget: tokens must be a positive multiple of the tokens of a unit");
+    CHECK(complaint(tokens) == "budget: tokens must be a positive multiple of the tokens of a unit");
 }
 
 TEST_CASE("quest: a store without bounds, or with bounds of other pages, is refused", "[methods]") {

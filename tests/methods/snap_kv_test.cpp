@@ -216,11 +216,11 @@ TEST_CASE("snap-kv: parameters that make no sense are refused by plan", "[method
     return std::string(method_of(rule).plan(lacuna::Cpu{}, {100, 100, 2, 1, 16}).status().message);
   };
   CHECK(complaint({40, 16, 5, 4, 8}).empty());
-  CHECK(complaint({0, 16, 5, 4, 8}) == "fixed_budget: tokens must be a positive multiple of the tokens of a unit");
+  CHECK(complaint({0, 16, 5, 4, 8}) == "budget: tokens must be a positive multiple of the tokens of a unit");
   CHECK(complaint({40, 0, 5, 4, 8}) == "window_attention: window must be at least 1");
-  CHECK(complaint({40, 16, 4, 4, 8}) == "smoothed: width must be odd and at least 1");
-  CHECK(complaint({40, 16, 0, 4, 8}) == "smoothed: width must be odd and at least 1");
-  CHECK(complaint({40, 16, -3, 4, 8}) == "smoothed: width must be odd and at least 1");
+  CHECK(complaint({40, 16, 4, 4, 8}) == "pooled: width must be odd and at least 1");
+  CHECK(complaint({40, 16, 0, 4, 8}) == "pooled: width must be odd and at least 1");
+  CHECK(complaint({40, 16, -3, 4, 8}) == "pooled: width must be odd and at least 1");
   CHECK(complaint({12, 16, 5, 4, 8}) == "anchored: the budget must exceed sink_tokens + recent_tokens");
   CHECK(complaint({13, 16, 5, 4, 8}).empty());
 }

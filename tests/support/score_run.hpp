@@ -21,11 +21,11 @@ struct ScoreRun {
 template <class S, class U, class T>
 ScoreRun score(S const& selector, U const& unit, lacuna::Problem<T> const& problem, lacuna::Cpu exec = {}) {
   lacuna::Shape const shape = lacuna::shape_of(problem);
-  std::int64_t const heads = selector.heads(unit, shape), units = unit.candidates(shape.len_k);
+  std::int64_t const heads = lacuna::heads_of(selector, unit, shape), units = unit.candidates(shape.len_k);
   std::vector<float> memory(static_cast<std::size_t>(heads * U::rows * units), std::numeric_limits<float>::quiet_NaN());
   ScoreRun run;
   lacuna::Workspace counting;
-  selector.reserve(exec, unit, shape, counting);
+  lacuna::reserve_scoring(exec, selector, unit, shape, counting);
   GuardedMemory scratch(counting.used_bytes());
   run.complaint = selector
                       .score(exec, unit, problem, scratch.workspace(),

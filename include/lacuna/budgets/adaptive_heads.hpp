@@ -19,18 +19,12 @@ struct AdaptiveHeads {
 
   template <class U>
   Status check(U const& unit) const {
-    if (tokens < 1 || tokens % unit.tokens(1) != 0)
-      return Status::invalid("adaptive_heads: tokens must be a positive multiple of the tokens of a unit", tokens,
-                             unit.tokens(1));
-    if (!(floor_share >= 0.0 && floor_share <= 1.0))
-      return Status::invalid("adaptive_heads: floor_share must be in [0, 1]; value and bound are in millionths",
-                             std::isfinite(floor_share) ? std::llround(floor_share * 1e6) : 0, 1000000);
-    return {};
+    return detail::check_pool(unit, tokens, floor_share);
   }
 
   template <class U>
   std::int64_t limit(U const& unit, int, std::int64_t len) const {
-    return std::max(unit.count(len), unit.count(tokens));
+    return detail::pool_limit(unit, tokens, len);
   }
   template <class U>
   std::int64_t mean(U const& unit, int, std::int64_t) const {
@@ -41,8 +35,7 @@ struct AdaptiveHeads {
   Status allot(Cpu, U const& unit, Scores scores, Counts counts) const {
     if (Status s = detail::check_counts(scores, counts); !s) return s;
     std::int64_t const units = unit.count(tokens);
-    // 0.1 * 30 is a little above 3 and 0.7 * 10 a little below 7: the nudge takes both for what they mean.
-    auto const share = static_cast<std::int64_t>(floor_share * static_cast<double>(units) + 1e-9);
+    std::int64_t const share = detail::whole_share(floor_share, units);
     for (std::int64_t row = 0; row < scores.extent(1); ++row) share_pool(share, units, scores, counts, row);
     return {};
   }

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <algorithm>
+#include <cmath>
 #include <concepts>
 #include <cstdint>
 #include <limits>
@@ -38,6 +39,24 @@ inline constexpr bool kBeforeAnchors = requires {
   requires B::before_anchors;
 };
 
+/// Units that each choose a number of columns and a number of diagonals.
+template <class U>
+concept UnitOfPairs = requires {
+  requires U::rows == 2;
+};
+
+template <class U>
+Status check_tokens(U const& unit, std::int64_t tokens) {
+  if (tokens >= 1 && tokens % unit.tokens(1) == 0) return {};
+  return Status::invalid("budget: tokens must be a positive multiple of the tokens of a unit", tokens, unit.tokens(1));
+}
+
+/// `sentence` names the share and its bounds, [0, 1].
+inline Status check_share(double share, char const* sentence) {
+  if (share >= 0.0 && share <= 1.0) return {};
+  return Status::invalid(sentence, std::isfinite(share) ? std::llround(share * 1e6) : 0, 1000000);
+}
+
 /// What a choice is sure of, or gets on average: the number that parameters of selectors are held against.
 template <class B, class U>
 std::int64_t mean_units(B const& budget, U const& unit, int row, std::int64_t len) {
@@ -45,6 +64,24 @@ std::int64_t mean_units(B const& budget, U const& unit, int row, std::int64_t le
     return budget.mean(unit, row, len);
   else
     return budget.limit(unit, row, len);
+}
+
+/// A pool for all choices of the call: `tokens` for each on average, of which each is sure of a share.
+template <class U>
+Status check_pool(U const& unit, std::int64_t tokens, double floor_share) {
+  if (Status s = check_tokens(unit, tokens); !s) return s;
+  return check_share(floor_share, "budget: floor_share must be in [0, 1]; value and bound are in millionths");
+}
+
+/// If one took everything that it could.
+template <class U>
+std::int64_t pool_limit(U const& unit, std::int64_t tokens, std::int64_t len) {
+  return std::max(unit.count(len), unit.count(tokens));
+}
+
+/// 0.1 * 30 is a little above 3 and 0.7 * 10 a little below 7: the nudge takes both for what they mean.
+inline std::int64_t whole_share(double share, std::int64_t of) {
+  return static_cast<std::int64_t>(share * static_cast<double>(of) + 1e-9);
 }
 
 inline Status check_counts(Scores const& scores, Counts const& counts) {

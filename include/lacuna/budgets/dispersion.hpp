@@ -26,18 +26,12 @@ struct Dispersion {
 
   template <class U>
   Status check(U const& unit) const {
-    if (tokens < 1 || tokens % unit.tokens(1) != 0)
-      return Status::invalid("dispersion: tokens must be a positive multiple of the tokens of a unit", tokens,
-                             unit.tokens(1));
-    if (!(floor_share >= 0.0 && floor_share <= 1.0))
-      return Status::invalid("dispersion: floor_share must be in [0, 1]; value and bound are in millionths",
-                             std::isfinite(floor_share) ? std::llround(floor_share * 1e6) : 0, 1000000);
-    return {};
+    return detail::check_pool(unit, tokens, floor_share);
   }
 
   template <class U>
   std::int64_t limit(U const& unit, int, std::int64_t len) const {
-    return std::max(unit.count(len), unit.count(tokens));
+    return detail::pool_limit(unit, tokens, len);
   }
   template <class U>
   std::int64_t mean(U const& unit, int, std::int64_t) const {
@@ -77,7 +71,7 @@ struct Dispersion {
 
   void share_pool(std::int64_t units, Scores scores, Counts counts, std::int64_t row) const {
     std::int64_t const heads = scores.extent(0);
-    auto const share = static_cast<std::int64_t>(floor_share * static_cast<double>(units) + 1e-9);
+    std::int64_t const share = detail::whole_share(floor_share, units);
     auto const scores_of = [&](std::int64_t head) { return scores.slice(head) + row * scores.stride(1); };
     auto const floor_of = [&](std::int64_t head) {
       std::int64_t const forced = detail::count_from(scores_of(head), counts(head, row), detail::rank_of(kForced));

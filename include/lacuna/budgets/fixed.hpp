@@ -10,11 +10,7 @@ struct FixedBudget {
 
   template <class U>
   Status check(U const& unit) const {
-    std::int64_t const unit_tokens = unit.tokens(1);
-    if (tokens < 1 || tokens % unit_tokens != 0)
-      return Status::invalid("fixed_budget: tokens must be a positive multiple of the tokens of a unit", tokens,
-                             unit_tokens);
-    return {};
+    return detail::check_tokens(unit, tokens);
   }
 
   template <class U>
@@ -33,9 +29,8 @@ struct FixedPair {
   std::int64_t columns = 512;
   std::int64_t diagonals = 512;
 
-  template <class U>
+  template <detail::UnitOfPairs U>
   Status check(U const&) const {
-    static_assert(U::rows == 2, "FixedPair: the Unit must make two choices per head");
     if (columns < 1) return Status::invalid("fixed_pair: columns must be at least 1", columns, 1);
     if (diagonals < 1) return Status::invalid("fixed_pair: diagonals must be at least 1", diagonals, 1);
     return {};

@@ -11,9 +11,8 @@ namespace lacuna {
 struct PerHeadPair {
   TensorView<std::int32_t const, 2> counts{};  // [heads, 2], the caller's; columns, then diagonals, all at least 1
 
-  template <class U>
+  template <detail::UnitOfPairs U>
   Status check(U const&) const {
-    static_assert(U::rows == 2, "PerHeadPair: the Unit must make two choices per head");
     if (counts.data == nullptr || counts.extent(1) != 2)
       return Status::invalid("per_head_pair: counts must be [heads, 2]", counts.extent(1), 2);
     for (std::int64_t head = 0; head < counts.extent(0); ++head)

@@ -20,9 +20,7 @@ struct Ratio {
 
   template <class U>
   std::int64_t limit(U const& unit, int, std::int64_t len) const {
-    // 0.1 * 30 is a little above 3 and 0.7 * 10 a little below 7: the nudge takes both for what they mean.
-    auto const tokens = static_cast<std::int64_t>(std::floor(share * static_cast<double>(len) + 1e-9));
-    return std::max<std::int64_t>(unit.count(tokens), 1);
+    return std::max<std::int64_t>(unit.count(detail::whole_share(share, len)), 1);
   }
 
   template <class U>

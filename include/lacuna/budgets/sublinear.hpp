@@ -23,9 +23,10 @@ struct Sublinear {
   Status check(U const& unit) const {
     if (reference_tokens < 1)
       return Status::invalid("sublinear: reference_tokens must be at least 1", reference_tokens, 1);
-    if (!(exponent >= 0.0 && exponent <= 1.0))
-      return Status::invalid("sublinear: exponent must be in [0, 1]; value and bound are in millionths",
-                             std::isfinite(exponent) ? std::llround(exponent * 1e6) : 0, 1000000);
+    if (Status s =
+            detail::check_share(exponent, "sublinear: exponent must be in [0, 1]; value and bound are in millionths");
+        !s)
+      return s;
     return inner.check(unit);
   }
 

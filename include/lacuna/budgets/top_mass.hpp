@@ -62,17 +62,11 @@ inline std::int64_t units_below_mass(float const* scores, std::int64_t units, st
   return taken;
 }
 
-inline Status check_share(double share, char const* sentence) {
-  if (share >= 0.0 && share <= 1.0) return {};
-  return Status::invalid(sentence, std::isfinite(share) ? std::llround(share * 1e6) : 0, 1000000);
-}
-
 }  // namespace detail
 
 /// As many units as hold more than a share of the row's attention, measured before anything is forced (FlexPrefill,
 /// arXiv 2502.20766: the one that crosses the share is kept). A share of 0 leaves the floor, one of 1 keeps all
-/// whose score is not -inf; a
-/// row without any mass keeps the floor.
+/// whose score is not -inf; a row without any mass keeps the floor.
 struct TopMass {
   static constexpr bool needs_mass = true;
   static constexpr bool before_anchors = true;

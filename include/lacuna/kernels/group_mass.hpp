@@ -1,5 +1,6 @@
 #pragma once
 
+#include "lacuna/core/exec.hpp"
 #include "lacuna/core/problem.hpp"
 #include "lacuna/core/shape.hpp"
 
@@ -8,7 +9,8 @@ namespace lacuna {
 /// How much of its attention each block of queries of one head gives to each block of keys, where `stride` neighbouring
 /// queries and keys count as one (XAttention, arXiv 2503.16428): the logit of query group r and key group c <= r is the
 /// mean over the antidiagonal of their stride x stride cell. Tokens that are not there count as zeros. A stride of 1 is
-/// the attention itself. One worker's share; more groups at once read the keys less often.
+/// the attention itself. A sliding window hides whole groups of keys, a cap bounds the mean, and sinks, which weaken a
+/// row evenly, take no part. One worker's share; more groups at once read the keys less often.
 template <Storage T>
 struct GroupMassArgs {
   Problem<T> problem;

@@ -2,6 +2,7 @@
 
 #include <cstdint>
 
+#include "lacuna/core/exec.hpp"
 #include "lacuna/core/problem.hpp"
 #include "lacuna/core/shape.hpp"
 #include "lacuna/core/workspace.hpp"

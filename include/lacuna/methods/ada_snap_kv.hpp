@@ -4,7 +4,7 @@
 #include "lacuna/kv/evicting.hpp"
 #include "lacuna/methods/method.hpp"
 #include "lacuna/selectors/anchored.hpp"
-#include "lacuna/selectors/smoothed.hpp"
+#include "lacuna/selectors/pooled.hpp"
 #include "lacuna/selectors/window_peak.hpp"
 #include "lacuna/units/token.hpp"
 

@@ -4,6 +4,7 @@
 #include "lacuna/kv/contiguous.hpp"
 #include "lacuna/methods/method.hpp"
 #include "lacuna/selectors/anchored.hpp"
+#include "lacuna/selectors/group_shared.hpp"
 #include "lacuna/selectors/mean_pool.hpp"
 #include "lacuna/units/block.hpp"
 
@@ -17,5 +18,13 @@ template <int BlockTokens, class Budget = FixedBudget>
 using BlockSparseOf = Method<Block<BlockTokens>, Anchored<MeanPool, 2 * BlockTokens>, Budget, ContiguousCache>;
 
 using BlockSparse = BlockSparseOf<16>;
+
+/// The same with one choice per KV head, by the mean of its query heads' scores: the group reads the same blocks, and
+/// each block once. Of the library's own making.
+template <int BlockTokens, class Budget = FixedBudget>
+using BlockSparseGqaOf =
+    Method<Block<BlockTokens>, Anchored<GroupShared<MeanPool>, 2 * BlockTokens>, Budget, ContiguousCache>;
+
+using BlockSparseGqa = BlockSparseGqaOf<16>;
 
 }  // namespace lacuna

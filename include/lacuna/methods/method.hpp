@@ -41,7 +41,8 @@ struct Method {
   static_assert(SelectorFor<SelectorType, UnitType>,
                 "Method: the Selector needs Status score(exec, unit, problem, memory, scores) const for this Unit");
   static_assert(BudgetFor<BudgetType, UnitType>,
-                "Method: the Budget needs Status allot(exec, unit, scores, counts) const for this Unit");
+                "Method: the Budget needs Status allot(exec, unit, scores, counts) const for this Unit; FixedPair and "
+                "PerHeadPair are for a Unit of columns and diagonals");
   static_assert(!detail::kNeedsMass<BudgetType> || kMeasuresMass<SelectorType>,
                 "Method: a Budget of mass needs a Selector whose scores are shares of attention; wrap it in "
                 "Normalised");
@@ -61,7 +62,8 @@ struct Method {
   Expected<Plan> plan(Cpu exec, Shape const& shape) const {
     if (Status s = shape.check(); !s) return s;
     if (Status s = budget.check(unit); !s) return s;
-    if (Status s = selector.check(unit, shape, detail::mean_units(budget, unit, 0, shape.len_k)); !s) return s;
+    if (Status s = check_selector(selector, unit, shape, detail::mean_units(budget, unit, 0, shape.len_k)); !s)
+      return s;
     Workspace index_memory, selecting, attending, prompt;  // the three phases follow each other in the same memory
     Index const index = make_index(shape, index_memory);
     (void)take_scores(exec, shape, selecting);
@@ -75,10 +77,10 @@ struct Method {
   /// An index that lives in the caller's memory, plan().index_bytes of it. Undefined until select() has written it.
   Index make_index(Shape const& shape, Workspace& memory) const {
     std::array<std::int64_t, UnitType::rows> most{};
-    bool const judges = selector.can_judge(unit, shape);
+    bool const judges = can_judge(selector, unit, shape);
     for (int row = 0; row < UnitType::rows; ++row)
       most[row] = judges ? budget.limit(unit, row, shape.len_k) : unit.candidates(shape.len_k);
-    return unit.make_index(shape, selector.heads(unit, shape), most, memory);
+    return unit.make_index(shape, heads_of(selector, unit, shape), most, memory);
   }
 
   /// score -> allot -> pick: decides what stays, and writes it into the index.
@@ -87,12 +89,13 @@ struct Method {
     if (Status s = problem.check(); !s) return s;
     if (Status s = budget.check(unit); !s) return s;
     Shape const shape = shape_of(problem);
-    if (Status s = selector.check(unit, shape, detail::mean_units(budget, unit, 0, shape.len_k)); !s) return s;
+    if (Status s = check_selector(selector, unit, shape, detail::mean_units(budget, unit, 0, shape.len_k)); !s)
+      return s;
     Workspace all = workspace;
     (void)take_scores(exec, shape, all);
     reserve_selecting(exec, shape, all);
     if (Status s = all.check("select: the workspace is smaller than planned"); !s) return s;
-    if (!selector.can_judge(unit, shape)) return unit.keep_all(problem, index);
+    if (!can_judge(selector, unit, shape)) return unit.keep_all(problem, index);
     if constexpr (StreamedUnit<UnitType>)
       return select_rows(exec, problem, shape, workspace, index);
     else
@@ -143,9 +146,9 @@ struct Method {
     Status* const complaints = workspace.take<Status>(exec.workers);
     std::fill_n(complaints, exec.workers, Status{});
     if (Status s = unit.begin(problem, index); !s) return s;
-    if (Status s = selector.prepare(exec, unit, problem, workspace); !s) return s;
+    if (Status s = prepare_scoring(exec, selector, unit, problem, workspace); !s) return s;
     std::int64_t const chunks = (choices + UnitType::rows_at_once - 1) / UnitType::rows_at_once;
-    std::int64_t const heads = selector.heads(unit, shape);
+    std::int64_t const heads = heads_of(selector, unit, shape);
     exec.each(chunks * heads, [&](std::int64_t item, int worker) {
       std::int64_t const first_row = (chunks - 1 - item / heads) * UnitType::rows_at_once;  // longest first
       RowChunk const chunk{item % heads, first_row, std::min(choices - first_row, UnitType::rows_at_once), worker};
@@ -199,18 +202,18 @@ struct Method {
       return {memory.take<float, 3>({exec.workers, UnitType::rows_at_once, units}),
               memory.take<std::int32_t, 2>({exec.workers, UnitType::rows_at_once})};
     else
-      return {memory.take<float, 3>({selector.heads(unit, shape), UnitType::rows, units}),
-              memory.take<std::int32_t, 2>({selector.heads(unit, shape), UnitType::rows})};
+      return {memory.take<float, 3>({heads_of(selector, unit, shape), UnitType::rows, units}),
+              memory.take<std::int32_t, 2>({heads_of(selector, unit, shape), UnitType::rows})};
   }
 
   void reserve_selecting(Cpu exec, Shape const& shape, Workspace& memory) const {
     if constexpr (StreamedUnit<UnitType>) {
       unit.reserve_pick(exec, shape, memory);
       memory.take<Status>(exec.workers);
-      selector.reserve(exec, unit, shape, memory);
+      reserve_scoring(exec, selector, unit, shape, memory);
     } else {  // scoring and picking follow each other, in the same memory
       Workspace picking = memory;
-      selector.reserve(exec, unit, shape, memory);
+      reserve_scoring(exec, selector, unit, shape, memory);
       unit.reserve_pick(exec, shape, picking);
       if (picking.used_bytes() > memory.used_bytes()) memory = picking;
     }

@@ -6,8 +6,7 @@
 #include "lacuna/methods/method.hpp"
 #include "lacuna/selectors/anchored.hpp"
 #include "lacuna/selectors/before_window.hpp"
-#include "lacuna/selectors/highest_near.hpp"
-#include "lacuna/selectors/smoothed.hpp"
+#include "lacuna/selectors/pooled.hpp"
 #include "lacuna/selectors/window_attention.hpp"
 #include "lacuna/units/token.hpp"
 

@@ -13,7 +13,6 @@ namespace lacuna {
 /// is scored exactly once: the whole prompt in one or several calls, then one query per step. The prompt costs a second
 /// pass over its attention.
 struct AccumulatedAttention {
-  Status check(Token const&, Shape const&, std::int64_t) const { return {}; }
   std::int64_t heads(Token const&, Shape const& shape) const { return shape.heads_kv; }
   bool can_judge(Token const&, Shape const& shape) const { return shape.len_q >= 1; }
 

@@ -22,28 +22,21 @@ struct Anchored {
     if (U::anchors_must_fit && kept <= sink_tokens + recent_tokens)
       return Status::invalid("anchored: the budget must exceed sink_tokens + recent_tokens", kept,
                              sink_tokens + recent_tokens);
-    return inner.check(unit, shape, kept);
-  }
-
-  template <class U>
-  std::int64_t heads(U const& unit, Shape const& shape) const {
-    return inner.heads(unit, shape);
-  }
-
-  template <class U>
-  bool can_judge(U const& unit, Shape const& shape) const {
-    return inner.can_judge(unit, shape);
-  }
-
-  template <class U>
-  void reserve(Cpu exec, U const& unit, Shape const& shape, Workspace& memory) const {
-    inner.reserve(exec, unit, shape, memory);
+    return check_selector(inner, unit, shape, kept);
   }
 
   template <class U, Storage T>
-  Status score(Cpu exec, U const& unit, Problem<T> const& problem, Workspace memory, Scores scores) const {
+  Status score(Cpu exec, U const& unit, Problem<T> const& problem, Workspace memory,
+               Scores scores) const requires WholeSelectorFor<S, U> {
     if (Status s = inner.score(exec, unit, problem, memory, scores); !s) return s;
     force(unit, problem, scores);
+    return {};
+  }
+  template <class U, Storage T>
+  Status score(Cpu exec, U const& unit, Problem<T> const& problem, Workspace memory, RowChunk const& chunk,
+               Scores scores) const requires StreamedSelectorFor<S, U> {
+    if (Status s = inner.score(exec, unit, problem, memory, chunk, scores); !s) return s;
+    force(unit, problem, chunk, scores);
     return {};
   }
 
@@ -51,19 +44,6 @@ struct Anchored {
   void force(U const& unit, Problem<T> const& problem, Scores scores) const {
     unit.anchor(problem, sink_tokens, recent_tokens, scores);
   }
-
-  template <class U, Storage T>
-    requires StreamedUnit<U> Status prepare(Cpu exec, U const& unit, Problem<T> const& problem, Workspace memory)
-  const { return inner.prepare(exec, unit, problem, memory); }
-
-  template <class U, Storage T>
-  Status score(Cpu exec, U const& unit, Problem<T> const& problem, Workspace memory, RowChunk const& chunk,
-               Scores scores) const {
-    if (Status s = inner.score(exec, unit, problem, memory, chunk, scores); !s) return s;
-    force(unit, problem, chunk, scores);
-    return {};
-  }
-
   template <class U, Storage T>
   void force(U const& unit, Problem<T> const& problem, RowChunk const& chunk, Scores scores) const {
     unit.anchor(problem, sink_tokens, recent_tokens, chunk, scores);

@@ -27,16 +27,8 @@ struct Antidiagonal {
     return shape.heads_q;
   }
   template <int Tokens>
-  bool can_judge(Block<Tokens> const&, Shape const&) const {
-    return true;
-  }
-  template <int Tokens>
   void reserve(Cpu exec, Block<Tokens> const& unit, Shape const& shape, Workspace& memory) const {
     memory.take<float>(exec.workers * floats(unit, shape));
-  }
-  template <int Tokens, Storage T>
-  Status prepare(Cpu, Block<Tokens> const&, Problem<T> const&, Workspace) const {
-    return {};
   }
 
   template <int Tokens, Storage T>
@@ -56,6 +48,7 @@ struct Antidiagonal {
       for (std::int64_t r = 0; r < rows; ++r)
         std::fill(mass.slice(r) + m + r + 1, mass.slice(r) + scores.extent(2), -std::numeric_limits<float>::infinity());
     }
+    unit.hide(problem, chunk, scores);
     return {};
   }
 

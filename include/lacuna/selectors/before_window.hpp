@@ -16,17 +16,9 @@ struct BeforeWindow {
 
   S inner{};
 
-  Status check(Token const& unit, Shape const& shape, std::int64_t kept) const {
-    return inner.check(unit, shape, kept);
-  }
-  std::int64_t heads(Token const& unit, Shape const& shape) const { return inner.heads(unit, shape); }
-  bool can_judge(Token const& unit, Shape const& shape) const { return inner.can_judge(unit, shape); }
-  void reserve(Cpu exec, Token const& unit, Shape const& shape, Workspace& memory) const {
-    inner.reserve(exec, unit, shape, memory);
-  }
-
   template <Storage T>
-  Status score(Cpu exec, Token const& unit, Problem<T> const& problem, Workspace memory, Scores scores) const {
+  Status score(Cpu exec, Token const& unit, Problem<T> const& problem, Workspace memory, Scores scores) const
+      requires(WholeSelectorFor<S, Token>&& requires(S s) { s.window; }) {
     if (Status s = inner.score(exec, unit, problem, memory, scores); !s) return s;
     for (std::int64_t head = 0; head < scores.extent(0); ++head) {
       std::int64_t const len = problem.kv.length(head * problem.heads_kv() / scores.extent(0));

@@ -4,8 +4,9 @@
 
 namespace lacuna {
 
-/// Wraps a selector that can judge for a whole group of query heads: one choice per KV head, from the mean of the
-/// group's scores, so that the group reads the same keys.
+/// Wraps a selector: one choice per KV head, from the mean of its group's scores, so that the group reads the same
+/// keys. Rows of blocks are scored for each query head and then averaged, at the price of a choice per query head; of
+/// the others the selector must judge groups by itself.
 template <class S>
 struct GroupShared {
   static constexpr bool measures_mass = kMeasuresMass<S>;
@@ -13,23 +14,55 @@ struct GroupShared {
   S inner{};
 
   template <class U>
-  Status check(U const& unit, Shape const& shape, std::int64_t kept) const {
-    return inner.check(unit, shape, kept);
+  std::int64_t heads(U const&, Shape const& shape) const requires detail::kSaysHeads<S, U> {
+    return shape.heads_kv;
   }
-  template <class U>
-    requires requires(S const selector, U const unit, Shape shape) { selector.heads(unit, shape); }
-  std::int64_t heads(U const&, Shape const& shape) const { return shape.heads_kv; }
-  template <class U>
-  bool can_judge(U const& unit, Shape const& shape) const {
-    return inner.can_judge(unit, shape);
+
+  template <class U, Storage T>
+  Status score(Cpu exec, U const& unit, Problem<T> const& problem, Workspace memory, Scores scores) const
+      requires(WholeSelectorFor<S, U>&& kJudgesGroups<S>) {
+    return inner.score(exec, unit, problem, memory, scores);
   }
+
   template <class U>
   void reserve(Cpu exec, U const& unit, Shape const& shape, Workspace& memory) const {
-    inner.reserve(exec, unit, shape, memory);
+    if constexpr (StreamedUnit<U>) take_rows(exec, unit, shape, memory);
+    reserve_scoring(exec, inner, unit, shape, memory);
+  }
+  template <StreamedUnit U, Storage T>
+  Status prepare(Cpu exec, U const& unit, Problem<T> const& problem, Workspace memory) const {
+    take_rows(exec, unit, shape_of(problem), memory);
+    return prepare_scoring(exec, inner, unit, problem, memory);
   }
   template <class U, Storage T>
-  Status score(Cpu exec, U const& unit, Problem<T> const& problem, Workspace memory, Scores scores) const {
-    return inner.score(exec, unit, problem, memory, scores);
+  Status score(Cpu exec, U const& unit, Problem<T> const& problem, Workspace memory, RowChunk const& chunk,
+               Scores scores) const requires StreamedSelectorFor<S, U> {
+    Shape const shape = shape_of(problem);
+    float* const own = take_rows(exec, unit, shape, memory) + chunk.worker * row_floats(unit, shape);
+    std::int64_t const group = shape.group(), wide = scores.extent(2);
+    Scores const of_head = dense_view<float, 3>(own, {1, chunk.rows, wide});
+    for (std::int64_t i = 0; i < group; ++i) {
+      RowChunk const one{chunk.head * group + i, chunk.first_row, chunk.rows, chunk.worker};
+      Status const s = inner.score(exec, unit, problem, memory, one, i == 0 ? scores : of_head);
+      if (!s) return s;
+      for (std::int64_t row = 0; row < chunk.rows; ++row)
+        for (std::int64_t id = 0; id < wide; ++id) {
+          float& sum = scores(0, row, id);
+          if (i > 0) sum += of_head(0, row, id);
+          if (i == group - 1) sum /= static_cast<float>(group);
+        }
+    }
+    return {};
+  }
+
+ private:
+  template <class U>
+  static std::int64_t row_floats(U const& unit, Shape const& shape) {
+    return U::rows_at_once * unit.candidates(shape.len_k);
+  }
+  template <class U>
+  static float* take_rows(Cpu exec, U const& unit, Shape const& shape, Workspace& memory) {
+    return memory.take<float>(exec.workers * row_floats(unit, shape));
   }
 };
 

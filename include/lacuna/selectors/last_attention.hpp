@@ -9,7 +9,6 @@ namespace lacuna {
 /// True attention of the newest query alone: the softmax weight of each token, the mean over the group (TOVA, arXiv
 /// 2401.06104).
 struct LastAttention {
-  Status check(Token const&, Shape const&, std::int64_t) const { return {}; }
   std::int64_t heads(Token const&, Shape const& shape) const { return shape.heads_kv; }
   bool can_judge(Token const&, Shape const& shape) const { return shape.len_q >= 1; }
 

@@ -11,16 +11,8 @@ namespace lacuna {
 /// 2407.02490). The mean is over the block's size, also where the prompt ends inside it.
 struct MeanPool {
   template <int Tokens>
-  Status check(Block<Tokens> const&, Shape const&, std::int64_t) const {
-    return {};
-  }
-  template <int Tokens>
   std::int64_t heads(Block<Tokens> const&, Shape const& shape) const {
     return shape.heads_q;
-  }
-  template <int Tokens>
-  bool can_judge(Block<Tokens> const&, Shape const&) const {
-    return true;
   }
   template <int Tokens>
   void reserve(Cpu exec, Block<Tokens> const& unit, Shape const& shape, Workspace& memory) const {
@@ -41,13 +33,15 @@ struct MeanPool {
                Scores scores) const {
     Pooled const pooled = take(exec, unit, shape_of(problem), memory);
     std::int64_t const channels = pooled.keys.extent(2), dim = problem.dim();
-    return pooled_scores(
+    Status const s = pooled_scores(
         exec, {{&pooled.queries(chunk.head, chunk.first_row, 0), {chunk.rows, channels}, {channels, 1}},
                {pooled.keys.slice(chunk.head / problem.group()), {pooled.keys.extent(1), channels}, {channels, 1}},
                dim,
                unit.first_block(shape_of(problem)) + chunk.first_row,
                {scores.data, {chunk.rows, scores.extent(2)}, {scores.stride(1), 1}},
                pooled.scratch + chunk.worker * pooled_scores_floats(dim)});
+    if (s) unit.hide(problem, chunk, scores);
+    return s;
   }
 
  private:

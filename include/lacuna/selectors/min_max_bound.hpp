@@ -13,18 +13,8 @@ struct MinMaxBound {
   bool share_group = true;  // one choice per KV head, by the sum over its group; else one per query head
 
   template <int Tokens>
-  Status check(Page<Tokens> const&, Shape const&, std::int64_t) const {
-    return {};
-  }
-
-  template <int Tokens>
   std::int64_t heads(Page<Tokens> const&, Shape const& shape) const {
     return share_group ? shape.heads_kv : shape.heads_q;
-  }
-
-  template <int Tokens>
-  bool can_judge(Page<Tokens> const&, Shape const&) const {
-    return true;
   }
 
   template <int Tokens>

@@ -19,11 +19,8 @@ namespace lacuna {
 /// query block. Pages: from the one query, the mean over the group.
 struct OracleSelector {
   static constexpr bool measures_mass = true;
+  static constexpr bool judges_groups = true;
 
-  template <class U>
-  Status check(U const&, Shape const&, std::int64_t) const {
-    return {};
-  }
   template <class U>
   std::int64_t heads(U const&, Shape const& shape) const {
     return U::moment == Moment::prefill ? shape.heads_q : shape.heads_kv;
@@ -50,10 +47,6 @@ struct OracleSelector {
   template <int Tokens>
   void reserve(Cpu exec, Block<Tokens> const& unit, Shape const& shape, Workspace& memory) const {
     Antidiagonal{1}.reserve(exec, unit, shape, memory);
-  }
-  template <int Tokens, Storage T>
-  Status prepare(Cpu, Block<Tokens> const&, Problem<T> const&, Workspace) const {
-    return {};
   }
   template <int Tokens, Storage T>
   Status score(Cpu exec, Block<Tokens> const& unit, Problem<T> const& problem, Workspace memory, RowChunk const& chunk,
@@ -83,6 +76,7 @@ struct OracleSelector {
           scores(row, 0, page) += mass[page] / static_cast<float>(shape.group());
       }
     });
+    unit.hide(problem, scores);
     return {};
   }
 

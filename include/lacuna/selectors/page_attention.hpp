@@ -25,23 +25,14 @@ struct PageAttention {
     if (candidate_tokens < 1 || candidate_tokens % Tokens != 0)
       return Status::invalid("page_attention: candidate_tokens must be a positive multiple of the tokens of a page",
                              candidate_tokens, Tokens);
-    return inner.check(unit, shape, kept);
-  }
-
-  template <int Tokens>
-  std::int64_t heads(Page<Tokens> const& unit, Shape const& shape) const {
-    return inner.heads(unit, shape);
-  }
-  template <int Tokens>
-  bool can_judge(Page<Tokens> const& unit, Shape const& shape) const {
-    return inner.can_judge(unit, shape);
+    return check_selector(inner, unit, shape, kept);
   }
 
   template <int Tokens>
   void reserve(Cpu exec, Page<Tokens> const& unit, Shape const& shape, Workspace& memory) const {
     (void)take_candidates(unit, shape, memory);
     Workspace weighing = memory, picking = memory;  // after naming, in the same memory
-    inner.reserve(exec, unit, shape, memory);
+    reserve_scoring(exec, inner, unit, shape, memory);
     reserve_pick_top(exec, unit.candidates(shape.len_k), picking);
     reserve_page_mass(exec, shape, most_candidates(unit, shape), weighing);
     for (Workspace const& other : {picking, weighing})
@@ -49,7 +40,8 @@ struct PageAttention {
   }
 
   template <int Tokens, Storage T>
-  Status score(Cpu exec, Page<Tokens> const& unit, Problem<T> const& problem, Workspace memory, Scores scores) const {
+  Status score(Cpu exec, Page<Tokens> const& unit, Problem<T> const& problem, Workspace memory,
+               Scores scores) const requires WholeSelectorFor<S, Page<Tokens>> {
     Candidates const named = take_candidates(unit, shape_of(problem), memory);
     if (Status s = memory.check("page_attention: the workspace is smaller than planned"); !s) return s;
     if (Status s = inner.score(exec, unit, problem, memory, scores); !s) return s;
@@ -78,7 +70,7 @@ struct PageAttention {
 
   template <class U>
   Candidates take_candidates(U const& unit, Shape const& shape, Workspace& memory) const {
-    std::int64_t const rows = inner.heads(unit, shape);
+    std::int64_t const rows = heads_of(inner, unit, shape);
     return {memory.take<std::int32_t, 2>({rows, most_candidates(unit, shape)}), memory.take<std::int32_t, 1>({rows}),
             memory.take<std::int32_t, 1>({rows}), memory.take<std::int32_t, 1>({rows})};
   }

@@ -26,27 +26,19 @@ struct QueryAware {
     if (!(share >= 0.0 && share <= 1.0))
       return Status::invalid("query_aware: share must be in [0, 1]; value and bound are in millionths",
                              std::isfinite(share) ? std::llround(share * 1e6) : 0, 1000000);
-    return inner.check(unit, shape, kept);
-  }
-  template <int Tokens>
-  std::int64_t heads(Block<Tokens> const& unit, Shape const& shape) const {
-    return inner.heads(unit, shape);
-  }
-  template <int Tokens>
-  bool can_judge(Block<Tokens> const& unit, Shape const& shape) const {
-    return inner.can_judge(unit, shape);
+    return check_selector(inner, unit, shape, kept);
   }
   template <int Tokens>
   void reserve(Cpu exec, Block<Tokens> const& unit, Shape const& shape, Workspace& memory) const {
     take(exec, unit, shape, memory);
-    inner.reserve(exec, unit, shape, memory);
+    reserve_scoring(exec, inner, unit, shape, memory);
   }
 
   template <int Tokens, Storage T>
   Status prepare(Cpu exec, Block<Tokens> const& unit, Problem<T> const& problem, Workspace memory) const {
     Shape const shape = shape_of(problem);
     Cuts const cuts = take(exec, unit, shape, memory);
-    if (Status s = inner.prepare(exec, unit, problem, memory); !s) return s;
+    if (Status s = prepare_scoring(exec, inner, unit, problem, memory); !s) return s;
     std::int64_t const choices = unit.choices(shape);
     exec.each(shape.heads_q, [&](std::int64_t head, int worker) {
       float* const rows = cuts.rows + worker * Block<Tokens>::rows_at_once * unit.count(shape.len_k);

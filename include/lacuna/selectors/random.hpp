@@ -9,41 +9,31 @@ namespace lacuna {
 /// A control: every unit is as promising as any other. Same seed, same choice, whoever scores; every head and row draws
 /// its own.
 struct RandomSelector {
+  static constexpr bool judges_groups = true;
+
   std::uint64_t seed = 0;
 
-  template <class U>
-  Status check(U const&, Shape const&, std::int64_t) const {
-    return {};
-  }
   /// As the attention selectors choose: per KV head in the cache, per query head in the prompt.
   template <class U>
   std::int64_t heads(U const&, Shape const& shape) const {
     return U::moment == Moment::prefill ? shape.heads_q : shape.heads_kv;
   }
-  template <class U>
-  bool can_judge(U const&, Shape const&) const {
-    return true;
-  }
-  template <class U>
-  void reserve(Cpu, U const&, Shape const&, Workspace&) const {}
-
   template <class U, Storage T>
-  Status score(Cpu exec, U const&, Problem<T> const&, Workspace, Scores scores) const {
+  Status score(Cpu exec, U const& unit, Problem<T> const& problem, Workspace, Scores scores) const {
     exec.for_work(scores.count() * 8).each(scores.extent(0), [&](std::int64_t head, int) {
       for (std::int64_t row = 0; row < scores.extent(1); ++row)
-        for (std::int64_t unit = 0; unit < scores.extent(2); ++unit) scores(head, row, unit) = draw(head, row, unit);
+        for (std::int64_t id = 0; id < scores.extent(2); ++id) scores(head, row, id) = draw(head, row, id);
     });
+    if constexpr (requires { unit.hide(problem, scores); }) unit.hide(problem, scores);
     return {};
   }
 
   template <class U, Storage T>
-    requires StreamedUnit<U> Status prepare(Cpu, U const&, Problem<T> const&, Workspace)
-  const { return {}; }
-  template <class U, Storage T>
-  Status score(Cpu, U const&, Problem<T> const&, Workspace, RowChunk const& chunk, Scores scores) const {
+  Status score(Cpu, U const& unit, Problem<T> const& problem, Workspace, RowChunk const& chunk, Scores scores) const {
     for (std::int64_t row = 0; row < chunk.rows; ++row)
-      for (std::int64_t unit = 0; unit < scores.extent(2); ++unit)
-        scores(0, row, unit) = draw(chunk.head, chunk.first_row + row, unit);
+      for (std::int64_t id = 0; id < scores.extent(2); ++id)
+        scores(0, row, id) = draw(chunk.head, chunk.first_row + row, id);
+    unit.hide(problem, chunk, scores);
     return {};
   }
 

@@ -13,36 +13,90 @@
 
 namespace lacuna {
 
-/// How promising each unit is.
-/// - check(unit, shape, kept): are the parameters sound for this shape, when `kept` units may stay?
-/// - heads(unit, shape): choices per call: heads_q, or heads_kv when a group shares its choice.
-/// - can_judge(unit, shape): false where there is too little to go by; then everything is kept.
-/// - reserve takes from memory what scoring will take.
-template <class S, class U>
-concept SelectorOfAnyKind = requires(S const selector, U const unit, Shape shape, Workspace& memory,
-                                     std::int64_t kept) {
-  { selector.check(unit, shape, kept) } -> std::same_as<Status>;
-  { selector.heads(unit, shape) } -> std::same_as<std::int64_t>;
-  { selector.can_judge(unit, shape) } -> std::same_as<bool>;
-  { selector.reserve(Cpu{}, unit, shape, memory) } -> std::same_as<void>;
+// How promising each unit is. A selector says how many choices it makes and scores them; the other members are for
+// those that have something to say. What a wrapper, a selector with a member `inner`, does not say is said by what it
+// wraps.
+// - heads(unit, shape): choices per call: heads_q, or heads_kv when a group shares its choice.
+// - check(unit, shape, kept): are the parameters sound for this shape, when `kept` units may stay? Else they are.
+// - can_judge(unit, shape): false where there is too little to go by; then everything is kept. Else true.
+// - reserve(exec, unit, shape, memory) takes from memory what scoring will take. Else nothing.
+// - prepare(exec, unit, problem, memory): once per call, before the first chunk of a streamed unit. Else nothing.
+
+template <class S>
+concept WrapsSelector = requires(S const selector) {
+  selector.inner;
 };
+
+template <class S, class U>
+std::int64_t heads_of(S const& selector, U const& unit, Shape const& shape) {
+  if constexpr (requires { selector.heads(unit, shape); })
+    return selector.heads(unit, shape);
+  else
+    return heads_of(selector.inner, unit, shape);
+}
+
+template <class S, class U>
+Status check_selector(S const& selector, U const& unit, Shape const& shape, std::int64_t kept) {
+  if constexpr (requires { selector.check(unit, shape, kept); })
+    return selector.check(unit, shape, kept);
+  else if constexpr (WrapsSelector<S>)
+    return check_selector(selector.inner, unit, shape, kept);
+  else
+    return {};
+}
+
+template <class S, class U>
+bool can_judge(S const& selector, U const& unit, Shape const& shape) {
+  if constexpr (requires { selector.can_judge(unit, shape); })
+    return selector.can_judge(unit, shape);
+  else if constexpr (WrapsSelector<S>)
+    return can_judge(selector.inner, unit, shape);
+  else
+    return true;
+}
+
+template <class S, class U>
+void reserve_scoring(Cpu exec, S const& selector, U const& unit, Shape const& shape, Workspace& memory) {
+  if constexpr (requires { selector.reserve(exec, unit, shape, memory); })
+    selector.reserve(exec, unit, shape, memory);
+  else if constexpr (WrapsSelector<S>)
+    reserve_scoring(exec, selector.inner, unit, shape, memory);
+}
+
+template <class S, class U, Storage T>
+Status prepare_scoring(Cpu exec, S const& selector, U const& unit, Problem<T> const& problem, Workspace memory) {
+  if constexpr (requires { selector.prepare(exec, unit, problem, memory); })
+    return selector.prepare(exec, unit, problem, memory);
+  else if constexpr (WrapsSelector<S>)
+    return prepare_scoring(exec, selector.inner, unit, problem, memory);
+  else
+    return {};
+}
+
+namespace detail {
+
+template <class S, class U>
+inline constexpr bool kSaysHeads = requires(S const selector, U const unit, Shape shape) {
+  { selector.heads(unit, shape) } -> std::same_as<std::int64_t>;
+};
+template <WrapsSelector S, class U>
+inline constexpr bool kSaysHeads<S, U> = kSaysHeads<decltype(S::inner), U>;
+
+}  // namespace detail
 
 /// - score(exec, unit, problem, memory, scores): a number for every candidate.
 template <class S, class U>
-concept WholeSelectorFor = SelectorOfAnyKind<S, U> &&
+concept WholeSelectorFor = detail::kSaysHeads<S, U> &&
     requires(S const selector, U const unit, Problem<float> const& problem, Workspace& memory, Scores out) {
   { selector.score(Cpu{}, unit, problem, memory, out) } -> std::same_as<Status>;
 };
 
-/// - prepare(exec, unit, problem, memory): once per call, before the first chunk.
 /// - score(exec, unit, problem, memory, chunk, scores): a number for every candidate of the chunk's rows, by one
-/// worker;
-///   what a row cannot see gets -inf. `exec` says how `memory` was carved, and is not for use.
+///   worker; what a row cannot see gets -inf. `exec` says how `memory` was carved, and is not for use.
 template <class S, class U>
-concept StreamedSelectorFor = SelectorOfAnyKind<S, U> &&
+concept StreamedSelectorFor = detail::kSaysHeads<S, U> &&
     requires(S const selector, U const unit, Problem<float> const& problem, Workspace& memory, RowChunk chunk,
              Scores out) {
-  { selector.prepare(Cpu{}, unit, problem, memory) } -> std::same_as<Status>;
   { selector.score(Cpu{}, unit, problem, memory, chunk, out) } -> std::same_as<Status>;
 };
 
@@ -54,6 +108,12 @@ concept SelectorFor = (WholeUnit<U> && WholeSelectorFor<S, U>) || (StreamedUnit<
 template <class S>
 inline constexpr bool kMeasuresMass = requires {
   requires S::measures_mass;
+};
+
+/// Scores of as many rows as there are: with one per KV head they are those of its whole group.
+template <class S>
+inline constexpr bool kJudgesGroups = requires {
+  requires S::judges_groups;
 };
 
 /// Scores that come from the page bounds of a store and from nothing else that it holds.

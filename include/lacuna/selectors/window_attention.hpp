@@ -12,6 +12,7 @@ namespace lacuna {
 /// shorter than the window is its own window.
 struct WindowAttention {
   static constexpr bool measures_mass = true;
+  static constexpr bool judges_groups = true;
 
   std::int64_t window = 256;  // queries
 

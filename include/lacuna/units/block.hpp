@@ -84,10 +84,18 @@ struct Block {
     std::int64_t const first = first_block(shape_of(problem)) + chunk.first_row;
     for (std::int64_t r = 0; r < chunk.rows; ++r) {
       float* const row = &scores(0, r, 0);
-      std::int64_t const causal = first + r + 1;
-      std::fill_n(row, std::min(count(sink_tokens), causal), kAlways);
-      std::fill(row + std::max<std::int64_t>(causal - count(recent_tokens), 0), row + causal, kAlways);
+      std::int64_t const causal = first + r + 1, oldest = oldest_block(problem, chunk.first_row + r);
+      std::fill(row + oldest, row + std::clamp(count(sink_tokens), oldest, causal), kAlways);
+      std::fill(row + std::max(causal - count(recent_tokens), oldest), row + causal, kAlways);
     }
+  }
+
+  /// -inf to the blocks that the window hides from every query of a row.
+  template <Storage T>
+  void hide(Problem<T> const& problem, RowChunk const& chunk, Scores scores) const {
+    for (std::int64_t r = 0; r < chunk.rows; ++r)
+      std::fill_n(&scores(0, r, 0), oldest_block(problem, chunk.first_row + r),
+                  -std::numeric_limits<float>::infinity());
   }
 
   void reserve_pick(Cpu exec, Shape const& shape, Workspace& memory) const {
@@ -124,6 +132,14 @@ struct Block {
       }
     }
     return {};
+  }
+
+ private:
+  /// The first block that a query of the row sees.
+  template <Storage T>
+  std::int64_t oldest_block(Problem<T> const& problem, std::int64_t row) const {
+    Shape const shape = shape_of(problem);
+    return problem.oldest_key(std::max((first_block(shape) + row) * Tokens, shape.len_k - shape.len_q)) / Tokens;
   }
 };
 

@@ -37,10 +37,19 @@ struct Page {
     for (std::int64_t head = 0; head < scores.extent(0); ++head) {
       float* const row = scores.slice(head);
       std::int64_t const len = problem.kv.length(head * problem.heads_kv() / scores.extent(0));
-      std::int64_t const full = candidates(len);
-      std::fill_n(row, std::min(count(sink_tokens), full), kAlways);
-      std::fill(row + std::clamp<std::int64_t>((len - recent_tokens) / Tokens, 0, full), row + full, kAlways);
+      std::int64_t const full = candidates(len), oldest = oldest_page(problem, len);
+      std::fill(row + oldest, row + std::clamp(count(sink_tokens), oldest, full), kAlways);
+      std::fill(row + std::clamp((len - recent_tokens) / Tokens, oldest, full), row + full, kAlways);
     }
+  }
+
+  /// -inf to the pages that the window leaves behind.
+  template <Storage T>
+  void hide(Problem<T> const& problem, Scores scores) const {
+    for (std::int64_t head = 0; head < scores.extent(0); ++head)
+      std::fill_n(scores.slice(head),
+                  oldest_page(problem, problem.kv.length(head * problem.heads_kv() / scores.extent(0))),
+                  -std::numeric_limits<float>::infinity());
   }
 
   void reserve_pick(Cpu exec, Shape const& shape, Workspace& memory) const {
@@ -84,6 +93,11 @@ struct Page {
   }
 
  private:
+  /// The first full page that the newest query sees, or the current one.
+  template <Storage T>
+  std::int64_t oldest_page(Problem<T> const& problem, std::int64_t len) const {
+    return len == 0 ? 0 : std::min(problem.oldest_key(len - 1) / Tokens, candidates(len));
+  }
   template <Storage T>
   Status set_lens(Problem<T> const& problem, Index& index) const {
     std::int64_t const heads = index.rows();

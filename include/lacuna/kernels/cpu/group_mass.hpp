@@ -45,7 +45,7 @@ class GroupMass {
 
   void run() {
     std::int64_t const end = args_.first_group + args_.groups;
-    for (std::int64_t first = 0; first < end; first += kPanelKeys) {
+    for (std::int64_t first = oldest_group(0) / kPanelKeys * kPanelKeys; first < end; first += kPanelKeys) {
       std::int64_t const count = std::min(kPanelKeys, end - first);
       multiply_panel(first, count);
       for (std::int64_t g = 0; g < args_.groups; ++g)
@@ -56,6 +56,12 @@ class GroupMass {
   }
 
  private:
+  /// The oldest key group that any query of a group may see. As on the diagonal, a few pairs of it may be hidden.
+  std::int64_t oldest_group(std::int64_t g) const {
+    std::int64_t const position = std::max((args_.first_group + g) * args_.stride, len_ - args_.problem.len_q());
+    return args_.problem.oldest_key(position) / args_.stride;
+  }
+
   /// Row g holds its queries last first, so that key u of a group meets query stride - 1 - u.
   void load_queries() {
     std::int64_t const first_query = len_ - args_.problem.len_q();
@@ -87,8 +93,13 @@ class GroupMass {
   }
 
   void add_panel(std::int64_t g, std::int64_t first, std::int64_t seen) {
-    if (seen == 0) return;
+    std::int64_t const hidden = std::max<std::int64_t>(oldest_group(g) - first, 0);
+    if (hidden >= seen) return;
     float* const logits = logits_ + g * kPanelKeys;
+    if (args_.problem.soft_cap > 0.0F)
+      for (std::int64_t j = 0; j < seen; ++j)
+        logits[j] = args_.problem.capped(logits[j] * scale_log2_ / kLog2E) * kLog2E / scale_log2_;
+    std::fill_n(logits, hidden, -kInfinity);
     simd::Vec highest = simd::splat(highest_[g]);
     for (std::int64_t j = seen; j < round_up(seen, simd::kLanes); ++j) logits[j] = -kInfinity;
     for (std::int64_t j = 0; j < seen; j += simd::kLanes) {

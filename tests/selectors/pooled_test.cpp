@@ -1,4 +1,4 @@
-#include "lacuna/selectors/smoothed.hpp"
+#include "lacuna/selectors/pooled.hpp"
 
 #include <cmath>
 #include <string>
@@ -85,13 +85,13 @@ TEST_CASE("smoothed: a NaN reaches its neighbours and nobody behind them", "[sel
 TEST_CASE("smoothed: an even or empty width is refused, and so is too little memory", "[selectors]") {
   for (std::int64_t width : {0, 2, -1, -2})
     CHECK(std::string(Smoothed<Given>{{}, width}.check(Token{}, {}, 1).message) ==
-          "smoothed: width must be odd and at least 1");
+          "pooled: width must be odd and at least 1");
   support::ProblemCase<float> c(support::make_inputs<float>({1, 4, 1, 1, 4}, support::Data::random, 1));
   std::vector<float> out(4);
   auto const status = Smoothed<Given>{{{1, 2, 3, 4}}, 3}.score(lacuna::Cpu{}, Token{}, c.problem(), lacuna::Workspace{},
                                                                lacuna::dense_view<float, 3>(out.data(), {1, 1, 4}));
   CHECK(status.code == lacuna::Errc::workspace_too_small);
-  CHECK(std::string(status.message) == "smoothed: the workspace is smaller than planned");
+  CHECK(std::string(status.message) == "pooled: the workspace is smaller than planned");
 }
 
 }  // namespace
