@@ -1,0 +1,233 @@
+#pragma once
+
+#include <cstdint>
+
+#include "lacuna/kernels/cuda/primitives/warp.cuh"
+
+namespace lacuna::cuda {
+
+/// What a pick reads and writes, as its kernels take it.
+struct PickRows {
+  float const* scores;
+  std::int64_t stride;
+  std::int32_t units_most;  // scores in a row
+  std::int32_t const* wanted;
+  std::int64_t wanted_stride;
+  std::int32_t const* candidates;  // null: all of them
+  std::int64_t candidates_stride;
+  std::int32_t* units;
+  std::int64_t units_stride;
+  std::int32_t room;
+  std::int32_t* counts;
+  std::int64_t counts_stride;
+  bool ties_to_higher;
+  // Pages: candidates are the full pages before the newest token's, and that one follows the picked ones.
+  std::int32_t page_tokens;  // 0: units that are no pages
+  std::int32_t const* lens;
+  std::int64_t lens_stride_sequence, lens_stride_head;
+  std::int32_t heads_kv, rows_per_head_kv;
+  std::int32_t* lens_out;
+  std::int64_t lens_out_stride;
+
+  __device__ std::int32_t len(int row) const {
+    int const head = row / rows_per_head_kv;
+    return lens[head / heads_kv * lens_stride_sequence + head % heads_kv * lens_stride_head];
+  }
+  __device__ std::int32_t available(int row) const {
+    std::int32_t const asked = page_tokens > 0         ? (max(len(row), 1) - 1) / page_tokens
+                               : candidates != nullptr ? candidates[row * candidates_stride]
+                                                       : units_most;
+    return min(max(asked, 0), units_most);
+  }
+  __device__ std::int32_t kept(int row, std::int32_t available) const {
+    return max(0, min(min(wanted[row * wanted_stride], available), page_tokens > 0 ? room - 1 : room));
+  }
+  __device__ void finish(int row, std::int32_t kept) const {
+    if (page_tokens > 0) {
+      std::int32_t const held = len(row);
+      if (held > 0) units[row * units_stride + kept++] = (held - 1) / page_tokens;
+      lens_out[row * lens_out_stride] = held;
+    }
+    counts[row * counts_stride] = kept;
+  }
+};
+
+/// Scores as integers that order alike: NaN as -inf, -0 as +0. Never 0, which stands for no score at all.
+__device__ __forceinline__ std::uint32_t score_key(float score) {
+  std::uint32_t bits = __float_as_uint(score);
+  if ((bits & 0x7fffffffU) > 0x7f800000U) bits = 0xff800000U;
+  if (bits == 0x80000000U) bits = 0;
+  return (bits & 0x80000000U) != 0 ? ~bits : bits | 0x80000000U;
+}
+
+/// Keys of scores first, first + 1, ...; 0 from `available` on.
+template <int Keys>
+__device__ __forceinline__ void load_keys(float const* scores, std::int32_t available, std::int32_t first,
+                                          std::uint32_t (&key)[Keys]) {
+  static_assert(Keys % 4 == 0);
+  if (first + Keys <= available && reinterpret_cast<std::uintptr_t>(scores) % 16 == 0) {
+#pragma unroll
+    for (int i = 0; i < Keys; i += 4) {
+      float4 const four = *reinterpret_cast<float4 const*>(scores + first + i);
+      key[i] = score_key(four.x);
+      key[i + 1] = score_key(four.y);
+      key[i + 2] = score_key(four.z);
+      key[i + 3] = score_key(four.w);
+    }
+    return;
+  }
+#pragma unroll
+  for (int i = 0; i < Keys; ++i) key[i] = first + i < available ? score_key(scores[first + i]) : 0;
+}
+
+inline constexpr int kBins = 2048;
+inline constexpr int kBinBits = 11;
+
+template <int Threads>
+struct PickShared {
+  static_assert(kBins % Threads == 0 && Threads % 32 == 0);
+  std::uint32_t histogram[3][kBins];
+  std::uint32_t sums[Threads / 32], others[Threads / 32];
+  std::uint32_t found_bin, found_count, found_left;
+};
+
+/// Units whose key is above `key` are kept, and `kept_at_cut` of the `at_cut` that have it. While the cut is being
+/// narrowed `key` is a prefix: that of the lowest kept unit.
+struct Cut {
+  std::uint32_t key;
+  std::int32_t at_cut, kept_at_cut;
+};
+
+__device__ __forceinline__ std::uint32_t warp_inclusive(std::uint32_t x) {
+#pragma unroll
+  for (int distance = 1; distance < 32; distance *= 2) {
+    std::uint32_t const other = __shfl_up_sync(kAllLanes, x, distance);
+    if (lane_id() >= distance) x += other;
+  }
+  return x;
+}
+
+/// Sum over the threads before this one. All threads call it; `sums` may be reused after a barrier.
+template <int Threads>
+__device__ __forceinline__ std::uint32_t block_exclusive(std::uint32_t (&sums)[Threads / 32], std::uint32_t x) {
+  std::uint32_t const inclusive = warp_inclusive(x);
+  int const warp = static_cast<int>(threadIdx.x / 32U);
+  if (lane_id() == 31) sums[warp] = inclusive;
+  __syncthreads();
+  std::uint32_t const of_warps = warp_inclusive(lane_id() < Threads / 32 ? sums[lane_id()] : 0);
+  std::uint32_t const before = __shfl_sync(kAllLanes, of_warps, (warp + 31) % 32);
+  return inclusive - x + (warp > 0 ? before : 0);
+}
+
+/// Follows the cut into the next bits, which `histogram` counted: those of the keys that have its prefix, from `shift`.
+template <int Threads>
+__device__ __forceinline__ Cut narrow(PickShared<Threads>& shared, std::uint32_t const* histogram, Cut cut, int shift) {
+  constexpr int kOwn = kBins / Threads;
+  int const top = kBins - 1 - static_cast<int>(threadIdx.x) * kOwn;  // bins from the highest down
+  std::uint32_t own[kOwn], sum = 0;
+#pragma unroll
+  for (int i = 0; i < kOwn; ++i) sum += own[i] = histogram[top - i];
+  std::uint32_t above = block_exclusive<Threads>(shared.sums, sum);
+  std::uint32_t const wanted = static_cast<std::uint32_t>(cut.kept_at_cut);
+  if (above < wanted && above + sum >= wanted) {
+#pragma unroll
+    for (int i = 0; i < kOwn; ++i) {
+      if (above < wanted && above + own[i] >= wanted) {
+        shared.found_bin = static_cast<std::uint32_t>(top - i);
+        shared.found_count = own[i];
+        shared.found_left = wanted - above;
+      }
+      above += own[i];
+    }
+  }
+  __syncthreads();
+  return {cut.key | shared.found_bin << shift, static_cast<std::int32_t>(shared.found_count),
+          static_cast<std::int32_t>(shared.found_left)};
+}
+
+/// Where to cut a row held in the registers of one block, so that `kept` of its units (at least one, not all) remain.
+template <int Threads, int Keys>
+__device__ __forceinline__ Cut find_cut(PickShared<Threads>& shared, std::uint32_t const (&key)[Keys],
+                                        std::int32_t available, std::int32_t kept) {
+  for (int bin = static_cast<int>(threadIdx.x); bin < 3 * kBins; bin += Threads) shared.histogram[0][bin] = 0;
+  std::uint32_t highest = 0, lowest = ~std::uint32_t{0};
+#pragma unroll
+  for (int i = 0; i < Keys; ++i) {
+    highest = max(highest, key[i]);
+    lowest = min(lowest, key[i] == 0 ? lowest : key[i]);
+  }
+  highest = __reduce_max_sync(kAllLanes, highest);
+  lowest = __reduce_min_sync(kAllLanes, lowest);
+  if (lane_id() == 0) {
+    shared.sums[threadIdx.x / 32U] = highest;
+    shared.others[threadIdx.x / 32U] = lowest;
+  }
+  __syncthreads();
+  highest = __reduce_max_sync(kAllLanes, lane_id() < Threads / 32 ? shared.sums[lane_id()] : 0);
+  lowest = __reduce_min_sync(kAllLanes, lane_id() < Threads / 32 ? shared.others[lane_id()] : ~std::uint32_t{0});
+  if (highest == lowest) return {highest, available, kept};
+
+  // Scores of one row share most of their leading bits: the first histogram begins where they part.
+  int const parts_at = 31 - __clz(static_cast<int>(highest ^ lowest));
+  int above = parts_at + 1;  // bits from here on are known
+  Cut cut{above < 32 ? highest >> above << above : 0, available, kept};
+  for (int step = 0; above > 0; ++step) {
+    int const shift = max(0, above - kBinBits);
+    __syncthreads();
+#pragma unroll
+    for (int i = 0; i < Keys; ++i)
+      if (key[i] != 0 && (above == 32 || key[i] >> above == cut.key >> above))
+        atomicAdd(&shared.histogram[step][(key[i] >> shift) & (kBins - 1)], 1U);
+    __syncthreads();
+    // With fewer than 11 bits left the bins of the known ones above them stay empty, all but one.
+    Cut const next = narrow(shared, shared.histogram[step], cut, shift);
+    cut = next;
+    above = shift;
+    if (cut.at_cut == cut.kept_at_cut) return {cut.key == 0 ? 0 : cut.key - 1, 0, 0};
+  }
+  return cut;
+}
+
+struct PairSum {
+  std::int32_t first, second;
+};
+
+/// Sums of two small numbers over the threads before this one; their totals stay below 65536.
+template <int Threads>
+__device__ __forceinline__ PairSum block_prefix(PickShared<Threads>& shared, std::int32_t first, std::int32_t second) {
+  __syncthreads();
+  std::uint32_t const both = block_exclusive<Threads>(
+      shared.sums, static_cast<std::uint32_t>(first) << 16 | static_cast<std::uint32_t>(second));
+  return {static_cast<std::int32_t>(both >> 16), static_cast<std::int32_t>(both & 0xffffU)};
+}
+
+/// Writes the kept ones of this thread's keys, ascending, among those of the row's other threads: `before` says how
+/// many above the cut and how many at it come earlier.
+template <int Keys>
+__device__ __forceinline__ void write_kept(PickRows const& rows, int row, std::uint32_t const (&key)[Keys],
+                                           std::int32_t first, Cut const& cut, PairSum before) {
+  std::int32_t const passed_over = rows.ties_to_higher ? cut.at_cut - cut.kept_at_cut : 0;
+  std::int32_t* const units = rows.units + row * rows.units_stride;
+#pragma unroll
+  for (int i = 0; i < Keys; ++i) {
+    std::int32_t const tied = before.second - passed_over;  // of the kept ones at the cut, those before this one
+    bool const is_above = key[i] > cut.key, is_tied = key[i] == cut.key;
+    if (is_above || (is_tied && tied >= 0 && tied < cut.kept_at_cut))
+      units[before.first + min(max(tied, 0), cut.kept_at_cut)] = first + i;
+    before.first += is_above ? 1 : 0;
+    before.second += is_tied ? 1 : 0;
+  }
+}
+
+template <int Keys>
+__device__ __forceinline__ PairSum count_kept(std::uint32_t const (&key)[Keys], Cut const& cut) {
+  PairSum sum{0, 0};
+#pragma unroll
+  for (int i = 0; i < Keys; ++i) {
+    sum.first += key[i] > cut.key ? 1 : 0;
+    sum.second += key[i] == cut.key ? 1 : 0;
+  }
+  return sum;
+}
+
+}  // namespace lacuna::cuda
