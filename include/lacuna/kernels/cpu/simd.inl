@@ -107,12 +107,20 @@ using Lanes = std::make_integer_sequence<int, kLanes>;
 
 template <int Bit, int... Lane>
 LACUNA_INLINE Vec low_of(Vec const& a, Vec const& b, std::integer_sequence<int, Lane...>) {
+#if defined(__clang__)
   return __builtin_shufflevector(a, b, low_lane(Bit, Lane)...);
+#else  // the same; of the two nvcc understands this one
+  return __builtin_shuffle(a, b, Words{static_cast<std::uint32_t>(low_lane(Bit, Lane))...});
+#endif
 }
 
 template <int Bit, int... Lane>
 LACUNA_INLINE Vec high_of(Vec const& a, Vec const& b, std::integer_sequence<int, Lane...>) {
+#if defined(__clang__)
   return __builtin_shufflevector(a, b, high_lane(Bit, Lane)...);
+#else  // the same; of the two nvcc understands this one
+  return __builtin_shuffle(a, b, Words{static_cast<std::uint32_t>(high_lane(Bit, Lane))...});
+#endif
 }
 
 /// rows[i][j] becomes rows[j][i].
