@@ -1,0 +1,255 @@
+#pragma once
+
+#include <cstdint>
+
+#include "lacuna/index/block_index.hpp"
+#include "lacuna/kernels/cuda/flash_wgmma_tile.cuh"
+#include "lacuna/kernels/cuda/primitives/async_copy.cuh"
+#include "lacuna/kernels/cuda/primitives/warp.cuh"
+
+namespace lacuna::cuda {
+
+/// One warp: draws tiles, and brings the queries of each and the keys and values of its steps.
+template <class Tile>
+class FlashProducer {
+  using T = typename Tile::Element;
+  using Plan = FlashPlan<Tile>;
+
+ public:
+  __device__ FlashProducer(FlashArgs<T> const& args, std::byte* smem, FlashBarriers<Tile>& barriers,
+                           FlashWork<Tile>* works, FlashStep<Tile>* steps)
+      : args_(args), smem_(smem), barriers_(barriers), works_(works), steps_(steps), lane_(lane_id()) {}
+
+  __device__ void run() {
+    std::int32_t tile = static_cast<std::int32_t>(blockIdx.x);
+    while (find_sequence(tile)) {
+      std::int32_t drawn = 0;
+      if (lane_ == 0) drawn = atomicAdd(args_.next_tile, 1);
+      open(tile - first_tile_);
+      bring_queries();
+      bring_steps();
+      tile = static_cast<std::int32_t>(gridDim.x) + __shfl_sync(kAllLanes, drawn, 0);
+    }
+    steps_of_tile_ = -1;
+    begin_work();
+    if (lane_ == 0) barrier_arrive(&barriers_.queries_full);
+  }
+
+ private:
+  // ---- which tile
+
+  __device__ bool listed() const { return args_.lists.counts != nullptr; }
+  __device__ std::int32_t tiles_of_group() const {  // that one span of queries of a KV head's group takes
+    std::int32_t const heads = Plan::rows / args_.span;
+    return (args_.problem.group + heads - 1) / heads;
+  }
+  /// Spans of a sequence: blocks of positions where there are lists, else runs of queries.
+  __device__ std::int32_t spans_of(std::int32_t sequence) const {
+    std::int32_t const len_q = args_.problem.len_q(sequence);
+    if (!listed()) return (len_q + args_.span - 1) / args_.span;
+    std::int32_t const len_k = args_.problem.len_k(sequence, 0);
+    return len_q == 0 ? 0 : (len_k - 1) / args_.span - (len_k - len_q) / args_.span + 1;
+  }
+  /// Tiles come sequence by sequence, and ever later ones: the search goes on where it stopped.
+  __device__ bool find_sequence(std::int32_t tile) {
+    while (sequence_ < args_.problem.batch) {
+      spans_ = spans_of(sequence_);
+      std::int32_t const tiles = spans_ * tiles_of_group() * args_.problem.heads_kv;
+      if (tile < first_tile_ + tiles) return true;
+      first_tile_ += tiles;
+      ++sequence_;
+    }
+    return false;
+  }
+
+  /// Heads of one KV head are neighbours, long spans come first: what runs together reads the same keys.
+  __device__ void open(std::int32_t tile) {
+    std::int32_t const of_group = tiles_of_group();
+    std::int32_t const heads = Plan::rows / args_.span;
+    std::int32_t const span_and_head = tile / of_group;
+    std::int32_t const span = spans_ - 1 - span_and_head % spans_;
+    head_kv_ = span_and_head / spans_;
+    first_head_ = head_kv_ * args_.problem.group + tile % of_group * heads;
+    len_q_ = args_.problem.len_q(sequence_);
+    len_k_ = args_.problem.len_k(sequence_, head_kv_);
+    std::int32_t const offset = len_k_ - len_q_;
+    std::int32_t const aligned = listed() ? offset % args_.span : 0;
+    first_query_ = span * args_.span - aligned;
+    first_position_ = offset + max(first_query_, 0);
+    last_position_ = offset + min(first_query_ + args_.span, len_q_) - 1;
+    row_base_ = args_.problem.page_table == nullptr && args_.problem.first_token != nullptr
+                    ? args_.problem.first_token[sequence_]
+                    : 0;
+    if (listed()) {
+      open_list(span);
+    } else {
+      std::int32_t const oldest = first_position_ - args_.problem.window_tokens + 1;
+      list_count_ = last_position_ / Tile::keys;  // the diagonal's step; later steps go down from it
+      steps_of_tile_ = list_count_ - max(oldest, 0) / Tile::keys + 1;
+    }
+  }
+  __device__ void open_list(std::int32_t span) {
+    FlashLists const& lists = args_.lists;
+    std::int32_t const head = first_head_ / lists.heads_per_list;
+    std::int32_t const offset = len_k_ - len_q_;
+    std::int64_t const row =
+        BlockIndex::first_row(sequence_, args_.problem.first_query(sequence_), lists.block_tokens) +
+        (offset / args_.span + span) * args_.span / lists.block_tokens - offset / lists.block_tokens;
+    list_ = lists.blocks + head * lists.blocks_stride_head + row * lists.room;
+    list_count_ = lists.counts[head * lists.counts_stride_head + row];
+    steps_of_tile_ = (list_count_ * lists.block_tokens + Tile::keys - 1) / Tile::keys;
+  }
+
+  /// The first key of this lane's 16 in a step, and what the mask should take it for.
+  struct Chunk {
+    std::int32_t key, masked_as;
+  };
+  __device__ Chunk chunk(std::int32_t step) const {
+    std::int32_t const at = step * Tile::keys + lane_ % Plan::key_chunks * kUnitRows;
+    if (!listed()) {
+      std::int32_t const key = (list_count_ - step) * Tile::keys + at % Tile::keys;
+      return {key, key};
+    }
+    // The diagonal is the last entry and comes first: its mask then costs no later step anything.
+    std::int32_t const block_tokens = args_.lists.block_tokens;
+    std::int32_t const entry = at / block_tokens;
+    std::int32_t const listed_at = entry == 0 || entry >= list_count_ ? list_count_ - 1 : entry - 1;
+    std::int32_t const key = __ldg(list_ + listed_at) * block_tokens + at % block_tokens;
+    return {key, entry >= list_count_ ? kFarKey : key};
+  }
+
+  // ---- what it needs
+
+  __device__ void begin_work() {
+    barrier_wait(&barriers_.queries_empty, (works_begun_ & 1) ^ 1);
+    FlashWork<Tile>& work = works_[works_begun_ & 1];
+    ++works_begun_;
+    if (lane_ == 0) work.steps = steps_of_tile_;
+    if (lane_ < Plan::rows / kUnitRows) {
+      std::int32_t const row = lane_ * kUnitRows;
+      std::int32_t const query = first_query_ + row % args_.span;
+      std::int32_t const head = first_head_ + row / args_.span;
+      std::int32_t const heads_end = (head_kv_ + 1) * args_.problem.group;
+      FlashUnit unit;
+      unit.token = args_.problem.first_query(min(sequence_, args_.problem.batch - 1)) + query;
+      unit.position = len_k_ - len_q_ + query;
+      unit.head = min(head, heads_end - 1);
+      unit.valid_begin = static_cast<std::int16_t>(min(max(-query, 0), kUnitRows));
+      unit.valid_end = static_cast<std::int16_t>(head < heads_end ? min(max(len_q_ - query, 0), kUnitRows) : 0);
+      work.units[lane_] = unit;
+    }
+    __syncwarp();
+  }
+  __device__ void bring_queries() {
+    begin_work();
+    if (lane_ == 0) barrier_arrive_expecting(&barriers_.queries_full, Plan::query_bytes);
+    __syncwarp();
+    std::int32_t const box_rows = min(args_.span, 64);
+    std::int32_t const boxes = Plan::rows / box_rows;
+    std::int32_t const token = args_.problem.first_query(sequence_) + first_query_;
+    for (std::int32_t box = lane_; box < boxes * Plan::halves; box += 32) {
+      std::int32_t const row = box % boxes * box_rows, half = box / boxes;
+      std::int32_t const head = min(first_head_ + row / args_.span, (head_kv_ + 1) * args_.problem.group - 1);
+      copy_box(smem_ + row / 64 * (64 * Tile::dim * 2) + half * (64 * 128) + row % 64 * 128, &args_.queries,
+               &barriers_.queries_full, 0, token + row % args_.span, half, head, 0);
+    }
+  }
+
+  __device__ void bring_steps() {
+    Chunk next = steps_of_tile_ > 0 ? chunk(0) : Chunk{0, 0};
+    std::int32_t key_before = 0;
+    for (std::int32_t step = 0; step < steps_of_tile_; ++step) {
+      Chunk const now = next;
+      if (step + 1 < steps_of_tile_) next = chunk(step + 1);
+      bring_keys(now);
+      if (step > 0) bring_values(key_before);
+      key_before = now.key;
+    }
+    if (steps_of_tile_ > 0) bring_values(key_before);
+  }
+
+  __device__ void bring_keys(Chunk const& now) {
+    std::uint32_t const slot = keys_begun_ % Tile::stages;
+    barrier_wait(&barriers_.keys_empty[slot], (keys_begun_ / Tile::stages & 1) ^ 1);
+    ++keys_begun_;
+    bool const masked =
+        now.masked_as + kUnitRows - 1 > first_position_ || now.key <= last_position_ - args_.problem.window_tokens;
+    bool const any_masked = __any_sync(kAllLanes, masked);
+    if (lane_ == 0) steps_[slot].masked = any_masked;
+    if (lane_ < Plan::key_chunks) steps_[slot].first_key[lane_] = now.masked_as;
+    __syncwarp();
+    bring(smem_ + Plan::keys_at + slot * Plan::stage_bytes, &args_.keys, args_.problem.k, &barriers_.keys_full[slot],
+          now.key);
+  }
+  __device__ void bring_values(std::int32_t key) {
+    std::uint32_t const slot = values_begun_ % Tile::stages;
+    barrier_wait(&barriers_.values_empty[slot], (values_begun_ / Tile::stages & 1) ^ 1);
+    ++values_begun_;
+    bring(smem_ + Plan::values_at + slot * Plan::stage_bytes, &args_.values, args_.problem.v,
+          &barriers_.values_full[slot], key);
+  }
+
+  /// All rows of a step by boxes; those of a box that reaches past the sequence one by one, and zeros behind its end:
+  /// what lies there belongs to others, and a NaN among the values would survive a probability of 0.
+  __device__ void bring(std::byte* to, CUtensorMap const* map, T const* from, std::uint64_t* full, std::int32_t key) {
+    std::int32_t const box_rows = args_.key_box_rows;
+    std::int32_t const boxes = Tile::keys / box_rows;
+    std::int32_t const box_halves = boxes == 1 ? 1 : Plan::halves;  // boxes that a row takes
+    std::int32_t const box = lane_ % boxes, half = lane_ / boxes;
+    std::int32_t const box_key = __shfl_sync(kAllLanes, key, box * (box_rows / kUnitRows));
+    bool const whole = box_key + box_rows <= len_k_;
+    bool const mine = half < box_halves;
+    unsigned const whole_boxes = __ballot_sync(kAllLanes, mine && whole);
+    unsigned const cut_boxes = __ballot_sync(kAllLanes, mine && !whole && half == 0);
+    for (unsigned rest = cut_boxes; rest != 0; rest &= rest - 1) {
+      std::int32_t const cut = __ffs(static_cast<int>(rest)) - 1;
+      copy_rows(to + cut * box_rows * 128, from, __shfl_sync(kAllLanes, box_key, cut), box_rows);
+    }
+    if (cut_boxes != 0) {
+      fence_async_proxy();
+      __syncwarp();
+    }
+    if (lane_ == 0)
+      barrier_arrive_expecting(full, static_cast<std::uint32_t>(__popc(whole_boxes)) *
+                                         static_cast<std::uint32_t>(Plan::stage_bytes / (boxes * box_halves)));
+    __syncwarp();
+    if (!mine || !whole) return;
+    std::int32_t row = row_base_ + box_key, page = 0;
+    if (args_.problem.page_table != nullptr) {
+      page = __ldg(args_.problem.page_table + sequence_ * args_.problem.table_stride_sequence +
+                   head_kv_ * args_.problem.table_stride_head + box_key / args_.problem.page_tokens);
+      row = box_key % args_.problem.page_tokens;
+    }
+    copy_box(to + half * Plan::half_bytes + box * box_rows * 128, map, full, 0, row, half, head_kv_, page);
+  }
+  __device__ void copy_rows(std::byte* to, T const* from, std::int32_t key, std::int32_t rows) {
+    constexpr std::int32_t kChunks = Tile::dim / 8;  // of 16 bytes, in a row
+    constexpr std::int32_t kRowsAtOnce = 32 / kChunks;
+    std::int32_t const chunk = lane_ % kChunks;
+    for (std::int32_t row = lane_ / kChunks; row < rows; row += kRowsAtOnce) {
+      bool const there = key + row < len_k_;
+      T const* const source =
+          from + (there ? args_.problem.offset(sequence_, head_kv_, key + row) : std::int64_t{0}) + chunk * 8;
+      copy16_or_zero(smem_address(to + chunk / 8 * Plan::half_bytes + row * 128 + ((chunk % 8) ^ (row % 8)) * 16),
+                     source, there ? 16 : 0);
+    }
+    close_copy_group();
+    wait_copy_groups<0>();
+  }
+
+  FlashArgs<T> const& args_;
+  std::byte* smem_;
+  FlashBarriers<Tile>& barriers_;
+  FlashWork<Tile>* works_;
+  FlashStep<Tile>* steps_;
+  std::int32_t lane_;
+  std::int32_t sequence_ = 0, first_tile_ = 0, spans_ = 0;
+  std::int32_t head_kv_ = 0, first_head_ = 0, len_q_ = 0, len_k_ = 0, row_base_ = 0;
+  std::int32_t first_query_ = 0, first_position_ = 0, last_position_ = 0;
+  std::int32_t steps_of_tile_ = 0;
+  std::int32_t const* list_ = nullptr;
+  std::int32_t list_count_ = 0;  // entries; without lists the diagonal's step
+  std::uint32_t works_begun_ = 0, keys_begun_ = 0, values_begun_ = 0;
+};
+
+}  // namespace lacuna::cuda

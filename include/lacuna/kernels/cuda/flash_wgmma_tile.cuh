@@ -1,0 +1,112 @@
+#pragma once
+
+#include <cuda.h>
+
+#include <cstdint>
+
+#include "lacuna/kernels/cuda/primitives/answer.cuh"
+#include "lacuna/kernels/cuda/primitives/sequence.cuh"
+
+namespace lacuna::cuda {
+
+// Tiles of Hopper's prefill kernel. A tile is 64 or 128 query rows in units of 16, one unit a warp, that walk one list
+// of key steps. A unit is 16 neighbouring queries of one head; units of a tile may be of different heads.
+
+/// 128 rows, two warpgroups of consumers that take turns: dense attention and lists of blocks of 128 or more.
+template <class T, int Dim>
+struct WideTile {
+  using Element = T;
+  static constexpr int dim = Dim;
+  static constexpr int consumers = 2;                // warpgroups
+  static constexpr int keys = Dim > 128 ? 64 : 128;  // of a step
+  static constexpr int stages = 2;
+  static constexpr bool queries_in_registers = false;
+  static constexpr int blocks_per_sm = 1;
+  static constexpr int producer_registers = 40, consumer_registers = 232;
+};
+
+/// 64 rows, one warpgroup, two blocks on an SM that hide each other's softmax: one list for every 64 rows. Queries in
+/// registers: with 64 keys a step, reading them from shared memory would saturate it.
+template <class T, int Dim>
+struct NarrowTile {
+  using Element = T;
+  static constexpr int dim = Dim;
+  static constexpr int consumers = 1;
+  static constexpr int keys = 8192 / Dim;  // 16 KB of keys a step
+  static constexpr int stages = Dim > 128 ? 2 : 3;
+  static constexpr bool queries_in_registers = Dim <= 128;
+  static constexpr int blocks_per_sm = 2;
+  static constexpr int producer_registers = 40, consumer_registers = 216;
+};
+
+inline constexpr int kUnitRows = 16;
+inline constexpr std::int32_t kFarKey = 0x3fffffff;  // behind every position
+
+/// Sixteen query rows of one head; those in [valid_begin, valid_end) exist.
+struct FlashUnit {
+  std::int32_t token;     // of the first row, in q and in out; may lie before the sequence
+  std::int32_t position;  // of the first row
+  std::int32_t head;
+  std::int16_t valid_begin, valid_end;
+};
+
+/// What the producer tells the consumers of a tile, and of a step.
+template <class Tile>
+struct FlashWork {
+  std::int32_t steps;  // negative: there is no more work
+  FlashUnit units[Tile::consumers * 64 / kUnitRows];
+};
+template <class Tile>
+struct FlashStep {
+  std::int32_t masked;                             // whether any row may not see some key of this step
+  std::int32_t first_key[Tile::keys / kUnitRows];  // of each 16 of them
+};
+
+/// Shared memory of one block, in bytes from its start, and the launch that goes with it.
+template <class Tile>
+struct FlashPlan {
+  static constexpr int halves = Tile::dim / 64;  // lines of 64 elements that a row takes
+  static constexpr int rows = Tile::consumers * 64;
+  static constexpr int key_chunks = Tile::keys / kUnitRows;
+  static constexpr int threads = (Tile::consumers + 1) * 128;
+  static constexpr int query_bytes = rows * Tile::dim * 2;
+  static constexpr int stage_bytes = Tile::keys * Tile::dim * 2;  // of keys, and again of values
+  static constexpr int keys_at = query_bytes;
+  static constexpr int values_at = keys_at + Tile::stages * stage_bytes;
+  static constexpr int barriers_at = values_at + Tile::stages * stage_bytes;
+  static constexpr int works_at = barriers_at + (2 + 4 * Tile::stages) * 8;
+  static constexpr int steps_at = works_at + 2 * static_cast<int>(sizeof(FlashWork<Tile>));
+  static constexpr int smem_bytes = steps_at + Tile::stages * static_cast<int>(sizeof(FlashStep<Tile>));
+  static constexpr int half_bytes = Tile::keys * 128;  // from a line of 64 elements to the next of the same row
+  static_assert(Tile::blocks_per_sm * (smem_bytes + 1024) <= 228 * 1024, "flash_wgmma: shared memory of an SM");
+};
+
+/// The barriers of a block: full when the copies have landed, empty when every consumer warp is done.
+template <class Tile>
+struct FlashBarriers {
+  std::uint64_t queries_full, queries_empty;
+  std::uint64_t keys_full[Tile::stages], keys_empty[Tile::stages];
+  std::uint64_t values_full[Tile::stages], values_empty[Tile::stages];
+};
+
+/// Block lists as a kernel takes them; null lists: every key that causality allows.
+struct FlashLists {
+  std::int32_t const* blocks = nullptr;
+  std::int32_t const* counts = nullptr;
+  std::int64_t blocks_stride_head = 0, counts_stride_head = 0, room = 0;
+  std::int32_t block_tokens = 0;
+  std::int32_t heads_per_list = 1;  // query heads that share a row of lists
+};
+
+template <class T>
+struct FlashArgs {
+  CUtensorMap queries, keys, values;
+  DeviceProblem<T> problem;
+  DeviceAnswer<T> answer;
+  FlashLists lists;
+  std::int32_t* next_tile;    // device, 0 at launch: work is drawn from it
+  std::int32_t span;          // neighbouring queries of one head in a tile
+  std::int32_t key_box_rows;  // keys that one box brings
+};
+
+}  // namespace lacuna::cuda
