@@ -57,6 +57,41 @@ TEST_CASE("tova: of tokens that tie the oldest leave, and the newest never does"
   forgets_like_the_oracle<float>(Data::nan_key, 40, 20, 2, 16);
 }
 
+TEST_CASE("tova: the original has one victim for all heads of the layer", "[methods]") {
+  for (Data data : {Data::random, Data::ties}) {
+    std::int64_t const capacity = 24;
+    auto const all = support::make_inputs<float>({70, 70, 3, 2, 16}, data, 43);
+    support::EvictionCase<lacuna::OriginalTova, float> c({.budget = {.tokens = capacity}}, all, 41, 40, 16);
+    for (std::int64_t step = 0; step < 30; ++step) {
+      CAPTURE(step);
+      std::int64_t const queries = step == 0 ? 40 : 1;
+      REQUIRE(c.append(queries) == "");
+      auto const held = c.held();
+      REQUIRE(c.run(queries) == "");
+      reference::UnitScores mean(held[0].size());
+      for (std::int64_t head = 0; head < 3; ++head) {
+        REQUIRE(held[static_cast<std::size_t>(head)] == held[0]);
+        auto const one = reference::held_weights(all, c.end() - 1, head, held[0]);
+        for (std::size_t i = 0; i < one.size(); ++i) mean[i] += one[i] / 3.0;
+      }
+      Units const newest{static_cast<std::int64_t>(mean.size()) - 1};
+      REQUIRE(c.kept(1) == c.kept(0));
+      REQUIRE(c.kept(2) == c.kept(0));
+      if (data == Data::ties)
+        REQUIRE(c.kept(0) == reference::top_later_units(mean, newest, capacity));
+      else
+        REQUIRE(reference::explain_selection(c.kept(0), mean, newest, capacity,
+                                             2e-5 * reference::cut_magnitude(mean, newest, capacity)) == "");
+      REQUIRE(c.retain() == "");
+    }
+  }
+  support::ProblemCase<float> ragged(support::make_inputs<float>({1, 30, 2, 1, 16}, Data::random, 1));
+  std::int32_t const lens[] = {30, 29};
+  ragged.kv().lens = lens;
+  support::MethodRun<lacuna::OriginalTova> run({.budget = {.tokens = 8}}, ragged.problem());
+  CHECK(run.select(ragged.problem()) == "layer_shared: every KV head must hold the same tokens");
+}
+
 TEST_CASE("tova: thousands of steps on a nearly empty pool lose no page", "[methods]") {
   support::Random random(11);
   auto const all = support::make_inputs<float>({2600, 2600, 2, 2, 4}, Data::random, 3);

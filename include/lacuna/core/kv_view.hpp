@@ -38,6 +38,9 @@ struct KvView {
   /// that is written to: by the selector that scores by it. // [heads_kv, capacity]
   TensorView<float, 2> mass{};
 
+  /// Where each held token stood in its sequence; empty unless a store keeps it. // [heads_kv, capacity]
+  TensorView<std::int32_t const, 2> positions{};
+
   constexpr std::int64_t length(std::int64_t head_kv) const { return lens != nullptr ? lens[head_kv] : len; }
 
   constexpr std::int64_t offset(std::int64_t head_kv, std::int64_t token) const {

@@ -58,10 +58,10 @@ struct Antidiagonal {
     return group_mass_floats(blocks_together<Tokens>() * Tokens / stride, stride, unit.count(shape.len_k), shape.dim);
   }
 
-  /// About 64 query groups share what is packed of the keys.
+  /// About 128 query groups share what is packed of the keys.
   template <int Tokens>
   std::int64_t blocks_together() const {
-    return std::clamp<std::int64_t>(64 * stride / Tokens, 1, Block<Tokens>::rows_at_once);
+    return std::clamp<std::int64_t>(128 * stride / Tokens, 1, Block<Tokens>::rows_at_once);
   }
 };
 
