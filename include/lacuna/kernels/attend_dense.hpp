@@ -1,5 +1,6 @@
 #pragma once
 
+#include "lacuna/core/batch_problem.hpp"
 #include "lacuna/core/problem.hpp"
 #include "lacuna/core/workspace.hpp"
 
@@ -18,6 +19,22 @@ struct AttendDenseArgs {
   }
 };
 
+/// The same for a batch, on the device.
+template <Storage T>
+struct AttendDenseBatchArgs {
+  BatchProblem<T> problem;
+  AttentionOut<T> out;
+  Workspace scratch;  // device memory, as reserve_attend_dense takes
+
+  Status check() const {
+    if (Status s = problem.check(); !s) return s;
+    return check_out(out, problem);
+  }
+};
+
 }  // namespace lacuna
 
 #include "lacuna/kernels/cpu/attend_dense.hpp"
+#if LACUNA_CUDA
+#include "lacuna/kernels/cuda/attend_dense.cuh"
+#endif

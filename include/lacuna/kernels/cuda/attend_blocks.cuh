@@ -1,0 +1,78 @@
+#pragma once
+
+#include "lacuna/kernels/attend_blocks.hpp"
+#include "lacuna/kernels/cuda/flash_mma.cuh"
+
+namespace lacuna {
+namespace cuda {
+
+/// A BlockIndex on the device.
+struct DeviceBlocks {
+  std::int32_t const* blocks;
+  std::int32_t const* counts;
+  std::int64_t blocks_stride_head, counts_stride_head, room;
+  std::int32_t block_tokens;
+
+  explicit DeviceBlocks(BlockIndex const& index)
+      : blocks(index.blocks.data),
+        counts(index.counts.data),
+        blocks_stride_head(index.blocks.stride(0)),
+        counts_stride_head(index.counts.stride(0)),
+        room(index.room),
+        block_tokens(static_cast<std::int32_t>(index.block_tokens)) {}
+
+  __device__ std::int32_t const* row(std::int32_t head, std::int64_t r) const {
+    return blocks + head * blocks_stride_head + r * room;
+  }
+  __device__ std::int32_t count(std::int32_t head, std::int64_t r) const {
+    return counts[head * counts_stride_head + r];
+  }
+};
+
+/// The kept blocks of a block of queries, key by key.
+struct BlockKeys {
+  DeviceBlocks index;
+
+  struct Keys {
+    std::int32_t const* blocks;
+    std::int32_t block_tokens, count;
+    __device__ std::int32_t at(std::int32_t i) const {
+      return blocks[i / block_tokens] * block_tokens + i % block_tokens;
+    }
+    __device__ bool sees(std::int32_t, std::int32_t) const { return true; }
+    __device__ bool all_see(std::int32_t, std::int32_t, std::int32_t) const { return true; }
+  };
+
+  __device__ std::int32_t block_begin(std::int32_t block, std::int32_t positions, std::int32_t first_position) const {
+    return (first_position / positions + block) * positions;
+  }
+  template <class T>
+  __device__ Keys keys(DeviceProblem<T> const& p, FlashTile const& tile, FlashRows const&) const {
+    std::int64_t const r =
+        BlockIndex::first_row(tile.sequence, p.first_query(tile.sequence), index.block_tokens) + tile.block;
+    return {index.row(tile.list, r), index.block_tokens, index.count(tile.list, r) * index.block_tokens};
+  }
+};
+
+}  // namespace cuda
+
+/// `heads` of the index: heads_q, or heads_kv; `room` as in BlockIndex.
+inline void reserve_attend_blocks(Cuda, BatchShape const&, std::int64_t heads, std::int64_t block_tokens,
+                                  std::int64_t room, Workspace&) {
+  (void)heads, (void)block_tokens, (void)room;
+}
+
+template <Storage T>
+  requires(sizeof(T) == 2)
+Status attend_blocks(Cuda exec, AttendBlocksBatchArgs<T> const& args) {
+  if (Status s = args.check(); !s) return s;
+  std::int64_t const tokens = args.index.block_tokens, heads = args.problem.heads_q() / args.index.heads();
+  return cuda::for_dim(args.problem.dim(), [&]<int Dim>() {
+    using Traits = cuda::FlashMmaTraits<T, Dim>;
+    cuda::FlashRows const rows(tokens, heads, cuda::most_blocks(args.problem.max_len_q, tokens), Traits::rows);
+    return cuda::launch_flash_mma<Traits>(exec, args.problem, args.out, cuda::BlockKeys{cuda::DeviceBlocks(args.index)},
+                                          rows);
+  });
+}
+
+}  // namespace lacuna

@@ -1,0 +1,53 @@
+#pragma once
+
+#include "lacuna/kernels/attend_dense.hpp"
+#include "lacuna/kernels/cuda/flash_mma.cuh"
+
+namespace lacuna {
+namespace cuda {
+
+/// Every key up to the query's own, or as far back as a sliding window reaches.
+struct DenseKeys {
+  struct Keys {
+    std::int32_t first, count;
+    __device__ std::int32_t at(std::int32_t i) const { return first + i; }
+    __device__ bool sees(std::int32_t, std::int32_t) const { return true; }
+    __device__ bool all_see(std::int32_t, std::int32_t, std::int32_t) const { return true; }
+  };
+
+  __device__ std::int32_t block_begin(std::int32_t block, std::int32_t positions, std::int32_t first_position) const {
+    return first_position + block * positions;
+  }
+  template <class T>
+  __device__ Keys keys(DeviceProblem<T> const& p, FlashTile const& tile, FlashRows const& rows) const {
+    std::int32_t const oldest_query = tile.first_position();
+    std::int32_t const first = oldest_query < p.window_tokens ? 0 : oldest_query + 1 - p.window_tokens;
+    return {first, tile.last_position(rows) + 1 - first};
+  }
+};
+
+/// 64 queries of a head, or all heads of a group where there are so few queries that they fit together.
+template <class Problem>
+FlashRows dense_rows(Problem const& problem, int tile_rows) {
+  bool const pack = problem.max_len_q * problem.group() <= tile_rows;
+  std::int64_t const heads = pack ? problem.group() : 1, positions = tile_rows / heads;
+  return {positions, heads, (problem.max_len_q + positions - 1) / positions, tile_rows};
+}
+
+}  // namespace cuda
+
+/// Needs no scratch.
+inline void reserve_attend_dense(Cuda, BatchShape const&, Workspace&) {}
+
+template <Storage T>
+  requires(sizeof(T) == 2)
+Status attend_dense(Cuda exec, AttendDenseBatchArgs<T> const& args) {
+  if (Status s = args.check(); !s) return s;
+  return cuda::for_dim(args.problem.dim(), [&]<int Dim>() {
+    using Traits = cuda::FlashMmaTraits<T, Dim>;
+    return cuda::launch_flash_mma<Traits>(exec, args.problem, args.out, cuda::DenseKeys{},
+                                          cuda::dense_rows(args.problem, Traits::rows));
+  });
+}
+
+}  // namespace lacuna
