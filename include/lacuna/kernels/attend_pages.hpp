@@ -1,5 +1,6 @@
 #pragma once
 
+#include "lacuna/core/batch_problem.hpp"
 #include "lacuna/core/problem.hpp"
 #include "lacuna/core/workspace.hpp"
 #include "lacuna/index/page_index.hpp"
@@ -32,6 +33,45 @@ struct AttendPagesArgs {
   }
 };
 
+/// A few queries per sequence over the kept pages of each row, for a whole batch. All pointers are the device's.
+template <class T>
+struct AttendPagesBatchArgs {
+  BatchProblem<T> problem;
+  /// Rows are batch * heads, sequence major, heads being heads_kv or heads_q; lens are not read. Null pages: every
+  /// token that a head holds is read, and nothing else of the index matters.
+  PageIndex index;
+  AttentionOut<T> out;  // [tokens_q, heads_q, dim]
+  Workspace scratch;    // as reserve_attend_pages takes
+  /// Null, or attend_pages_tickets() of them: zero before the first call and zero again after each. With them the block
+  /// that finishes a row last merges its parts; without them a second launch does.
+  TensorView<std::int32_t, 1> tickets{};
+
+  std::int64_t heads() const { return index.pages.data == nullptr ? problem.heads_kv() : index.rows() / problem.batch; }
+
+  Status check() const {
+    if (Status s = problem.check(); !s) return s;
+    if (out.out.extents != problem.q.extents)
+      return Status::invalid("out: must have the extents of q", out.out.extent(0), problem.q.extent(0));
+    if (out.out.stride(2) != 1) return Status::invalid("out: the last axis must be dense", out.out.stride(2), 1);
+    if (out.out.data == nullptr && problem.tokens_q() > 0) return Status::invalid("out: must not be null");
+    if (out.lse.data != nullptr && (out.lse.extent(0) != problem.tokens_q() || out.lse.extent(1) != problem.heads_q()))
+      return Status::invalid("lse: must be null or [tokens_q, heads_q]", out.lse.extent(0), problem.tokens_q());
+    if (index.pages.data == nullptr) return {};
+    if (index.page_tokens < 1)
+      return Status::invalid("attend_pages: page_tokens must be at least 1", index.page_tokens, 1);
+    if (index.rows() != problem.batch * problem.heads_kv() && index.rows() != problem.batch * problem.heads_q())
+      return Status::invalid("attend_pages: the index must have one row per KV head or per query head of a sequence",
+                             index.rows(), problem.batch * problem.heads_kv());
+    if (index.pages.stride(1) != 1)
+      return Status::invalid("attend_pages: the last axis of pages must be dense", index.pages.stride(1), 1);
+    return {};
+  }
+};
+
 }  // namespace lacuna
 
 #include "lacuna/kernels/cpu/attend_pages.hpp"
+
+#if LACUNA_CUDA
+#include "lacuna/kernels/cuda/attend_pages.cuh"
+#endif

@@ -1,0 +1,150 @@
+#pragma once
+
+#include <algorithm>
+#include <cstdint>
+
+#include "lacuna/core/exec.hpp"
+#include "lacuna/kernels/attend_pages.hpp"
+#include "lacuna/kernels/cuda/attend_pages_merge.cuh"
+#include "lacuna/kernels/cuda/attend_pages_row.cuh"
+#include "lacuna/kernels/cuda/launch.cuh"
+
+// Attention of a few queries over long rows of keys, bound by memory: 4 d group operations for 4 d bytes. The heads of
+// a group share one product of 16 rows. Each warp has a ring of its own in shared memory and waits for nobody while it
+// walks its chunks of 16 tokens; the warps of a block meet at the end of a row, the blocks of a row in scratch.
+
+namespace lacuna {
+namespace cuda {
+
+/// grid: Traits::parts; a block owns one part of the stream of all rows' chunks (page_plan.cuh). Reads each chunk's
+/// keys and values once (2 * 16 * dim * 2 bytes); writes rows that lie wholly in its part, and for others one partial
+/// state (rows * (dim + 2) floats).
+template <class Traits>
+__global__ void __launch_bounds__(Traits::threads, 2)
+    attend_pages_kernel(PageRows<typename Traits::T> const rows, PageOut<typename Traits::T> const out) {
+  extern __shared__ __align__(128) unsigned char smem[];
+  __shared__ std::int32_t tokens[Traits::warps][Traits::stages][kChunkTokens];
+  int const warp = warp_id(), part = static_cast<int>(blockIdx.x);
+  PagePart const cut = cut_part<Traits::threads>(rows, part, Traits::parts);
+
+  if (out.tickets == nullptr && part == 0) {  // the launch that merges would have to add up all lengths again
+    if (threadIdx.x == 0) *out.part_chunks = cut.chunks;
+  }
+  for (int row = part; row < rows.count(); row += Traits::parts)
+    if (PageRow const r = rows.at(row); r.chunks == 0 && r.pairs > 0) answer_nothing<Traits>(rows, r, out);
+
+  std::int64_t row_begin = cut.row_begin;
+  int index = cut.row;
+  for (std::int64_t at = cut.begin; at < cut.end; ++index) {
+    PageRow const row = rows.at(index);
+    std::int64_t const row_end = row_begin + row.chunks;
+    std::int64_t const end = min(cut.end, row_end);
+    if (at < end) {
+      WarpState<Traits> state;
+      walk_chunks<Traits>(rows, row, at - row_begin + warp, end - row_begin, smem + warp * Traits::ring_bytes,
+                          tokens[warp], state);
+      leave_state<Traits>(state, smem + warp * Traits::ring_bytes);
+      __syncthreads();
+      int const first_part = static_cast<int>(row_begin / cut.chunks);
+      int const last_part = static_cast<int>((row_end - 1) / cut.chunks);
+      if (first_part == last_part) {
+        finish_row<Traits>(rows, row, out, smem);
+      } else {
+        // Rows and parts both ascend, so that their sum names every meeting of the two just once.
+        leave_part<Traits>(out, part + index, smem);
+        if (out.tickets != nullptr && is_last(out.tickets + index, last_part - first_part)) {
+          merge_parts<Traits>(rows, row, out, first_part + index, last_part - first_part + 1, smem);
+        }
+      }
+      __syncthreads();
+    }
+    at = end;
+    row_begin = row_end;
+  }
+}
+
+template <class T, int Dim, bool Tall>
+Status launch_attend_pages(Cuda exec, PageRows<T> const& rows, PageOut<T> const& out) {
+  using Traits = AttendPagesTraits<T, Dim, Tall>;
+  Status const s = launch(exec, dim3(Traits::parts), dim3(Traits::threads), Traits::smem_bytes,
+                          attend_pages_kernel<Traits>, rows, out);
+  if (!s || out.tickets != nullptr) return s;
+  auto const count = static_cast<unsigned>(rows.problem.batch * rows.heads * rows.tiles);
+  return launch(exec, dim3(count), dim3(Traits::threads), Traits::smem_bytes, merge_rows_kernel<Traits>, rows, out);
+}
+
+template <class T>
+Status attend_page_rows(Cuda exec, PageRows<T> const& rows, PageOut<T> const& out) {
+  bool const tall = std::min(rows.problem.max_len_q * rows.group, kTileRows) > 8;
+  switch (rows.problem.dim) {
+    case 64:
+      return tall ? launch_attend_pages<T, 64, true>(exec, rows, out)
+                  : launch_attend_pages<T, 64, false>(exec, rows, out);
+    case 128:
+      return tall ? launch_attend_pages<T, 128, true>(exec, rows, out)
+                  : launch_attend_pages<T, 128, false>(exec, rows, out);
+    case 256:
+      return tall ? launch_attend_pages<T, 256, true>(exec, rows, out)
+                  : launch_attend_pages<T, 256, false>(exec, rows, out);
+    default: return Status::invalid("attend_pages: dim must be 64, 128 or 256 on the device", rows.problem.dim, 256);
+  }
+}
+
+inline std::int64_t page_tiles(std::int64_t max_len_q, std::int64_t group) {
+  return (max_len_q * group + kTileRows - 1) / kTileRows;
+}
+
+/// Copies of 16 bytes need rows that begin at multiples of 16.
+template <class T>
+Status check_alignment(BatchKv<T> const& kv) {
+  auto const whole = [](std::int64_t stride) { return stride * static_cast<std::int64_t>(sizeof(T)) % 16 == 0; };
+  if (reinterpret_cast<std::uintptr_t>(kv.k) % 16 != 0 || reinterpret_cast<std::uintptr_t>(kv.v) % 16 != 0 ||
+      !whole(kv.stride_token) || !whole(kv.stride_head) || !whole(kv.stride_page))
+    return Status::invalid("kv: on the device every row of k and v must begin at a multiple of 16 bytes");
+  return {};
+}
+
+}  // namespace cuda
+
+/// Tickets that attend_pages needs where a row is merged in the same launch.
+inline std::int64_t attend_pages_tickets(BatchShape const& shape, std::int64_t heads) {
+  return shape.batch * heads * cuda::page_tiles(shape.each.len_q, shape.each.heads_q / heads);
+}
+
+/// `heads` of the index, per sequence: heads_kv or heads_q; heads_kv without an index.
+inline cuda::PageScratch reserve_attend_pages(Cuda, BatchShape const& shape, std::int64_t heads, Workspace& memory) {
+  std::int64_t const group = shape.each.heads_q / heads;
+  std::int64_t const slots = cuda::kPageParts + attend_pages_tickets(shape, heads);
+  std::int64_t const rows = std::min<std::int64_t>(shape.each.len_q * group, cuda::kTileRows) > 8 ? 16 : 8;
+  return {memory.take<float>(slots * rows * shape.each.dim), memory.take<float>(slots * rows * 2),
+          memory.take<std::int64_t>(1)};
+}
+
+template <class T>
+Status attend_pages(Cuda exec, AttendPagesBatchArgs<T> const& args) {
+  if (Status s = args.check(); !s) return s;
+  BatchProblem<T> const& problem = args.problem;
+  if (problem.batch == 0 || problem.tokens_q() == 0) return {};
+  if (Status s = cuda::check_alignment(problem.kv); !s) return s;
+  std::int64_t const heads = args.heads();
+  BatchShape const shape = shape_of(problem);
+  if (args.tickets.data != nullptr && args.tickets.extent(0) < attend_pages_tickets(shape, heads))
+    return Status::invalid("attend_pages: fewer tickets than attend_pages_tickets()", args.tickets.extent(0),
+                           attend_pages_tickets(shape, heads));
+  Workspace memory = args.scratch;
+  cuda::PageScratch const scratch = reserve_attend_pages(exec, shape, heads, memory);
+  if (Status s = memory.check("attend_pages: the workspace is smaller than planned"); !s) return s;
+  cuda::PageRows<T> const rows{
+      cuda::DeviceProblem<T>(problem),
+      args.index.pages.data,
+      args.index.counts.data,
+      args.index.pages.stride(0),
+      args.index.counts.stride(0),
+      static_cast<std::int32_t>(std::max<std::int64_t>(args.index.page_tokens, 1)),
+      static_cast<std::int32_t>(heads),
+      static_cast<std::int32_t>(problem.heads_q() / heads),
+      static_cast<std::int32_t>(cuda::page_tiles(problem.max_len_q, problem.heads_q() / heads))};
+  return cuda::attend_page_rows(exec, rows, cuda::PageOut<T>(args.out, scratch, args.tickets.data));
+}
+
+}  // namespace lacuna

@@ -1,0 +1,211 @@
+#pragma once
+
+#include <cstdint>
+
+#include "lacuna/core/problem.hpp"
+#include "lacuna/kernels/cuda/attend_pages_row.cuh"
+
+namespace lacuna::cuda {
+
+inline constexpr int kPageParts = 264;  // AttendPagesTraits::parts of every instance
+
+/// Where the parts of a row meet.
+struct PageScratch {
+  float* sums = nullptr;                // [slots, rows, dim], weighted values relative to the highest logit
+  float* states = nullptr;              // [slots, rows, 2], highest logit and sum of weights, base 2
+  std::int64_t* part_chunks = nullptr;  // what page_plan.cuh cut with
+};
+
+template <class T>
+struct PageOut {
+  T* out;
+  std::int64_t stride_token, stride_head;
+  float* lse;
+  std::int64_t lse_stride_token, lse_stride_head;
+  float* sums;
+  float* states;
+  std::int64_t* part_chunks;
+  std::int32_t* tickets;  // one per row of work, or null
+
+  PageOut(AttentionOut<T> const& answer, PageScratch const& scratch, std::int32_t* tickets)
+      : out(answer.out.data),
+        stride_token(answer.out.stride(0)),
+        stride_head(answer.out.stride(1)),
+        lse(answer.lse.data),
+        lse_stride_token(answer.lse.stride(0)),
+        lse_stride_head(answer.lse.stride(1)),
+        sums(scratch.sums),
+        states(scratch.states),
+        part_chunks(scratch.part_chunks),
+        tickets(tickets) {}
+};
+
+/// Each warp leaves its rows in its own ring: [rows, pitch] sums, then [rows, 2] states.
+template <class Traits>
+__device__ __forceinline__ void leave_state(WarpState<Traits> const& state, unsigned char* ring) {
+  float* const sums = reinterpret_cast<float*>(ring);
+  int const g = lane_id() / 4, t = lane_id() % 4;
+#pragma unroll
+  for (int half = 0; half < Traits::rows / 8; ++half) {
+    int const r = g + 8 * half;
+#pragma unroll
+    for (int c = 0; c < Traits::dim / 8; ++c)
+      *reinterpret_cast<float2*>(sums + r * Traits::pitch + 8 * c + 2 * t) = {state.out[c][2 * half],
+                                                                              state.out[c][2 * half + 1]};
+    if (t == 0)
+      *reinterpret_cast<float2*>(sums + Traits::rows * Traits::pitch + 2 * r) = {state.highest[half], state.sum[half]};
+  }
+}
+
+__device__ __forceinline__ float weight_of(float highest, float base) { return exp2_fast(highest - base); }
+/// What to measure logits from: -inf - -inf would be NaN.
+__device__ __forceinline__ float base_of(float highest) { return highest == -INFINITY ? 0.0F : highest; }
+
+/// Two channels of a row over the warps of the block, relative to their highest logit, which comes in `state`.
+template <class Traits>
+__device__ __forceinline__ float2 sum_of_warps(unsigned char const* smem, int r, int channel, float2& state) {
+  float const* warps[Traits::warps];
+  state = {-INFINITY, 0.0F};
+#pragma unroll
+  for (int w = 0; w < Traits::warps; ++w) {
+    warps[w] = reinterpret_cast<float const*>(smem + w * Traits::ring_bytes);
+    state.x = fmaxf(state.x, warps[w][Traits::rows * Traits::pitch + 2 * r]);
+  }
+  float2 sum{0.0F, 0.0F};
+#pragma unroll
+  for (int w = 0; w < Traits::warps; ++w) {
+    float2 const own = *reinterpret_cast<float2 const*>(warps[w] + Traits::rows * Traits::pitch + 2 * r);
+    float const weight = weight_of(own.x, base_of(state.x));
+    float2 const values = *reinterpret_cast<float2 const*>(warps[w] + r * Traits::pitch + channel);
+    state.y += weight * own.y;
+    sum.x += weight * values.x;
+    sum.y += weight * values.y;
+  }
+  return sum;
+}
+
+/// Two channels of the answer from their sums; the sink joins here, once for a row.
+template <class Traits>
+__device__ __forceinline__ void write_answer(PageRows<typename Traits::T> const& rows, PageRow const& row,
+                                             PageOut<typename Traits::T> const& out, int r, int channel, float2 sum,
+                                             float2 state) {
+  using T = typename Traits::T;
+  constexpr float kLog2E = 1.4426950408889634F, kLn2 = 0.6931471805599453F;
+  int const pair = row.first_pair + r;
+  std::int64_t const token = row.first_query + pair / rows.group;
+  int const head = row.head * rows.group + pair % rows.group;
+  float const sink = rows.problem.sink_logits != nullptr ? rows.problem.sink_logits[head] * kLog2E : -INFINITY;
+  float const highest = fmaxf(state.x, sink), base = base_of(highest);
+  float const weight = weight_of(state.x, base);
+  float const total = weight * state.y + exp2_fast(sink - base);
+  float const factor = total == 0.0F ? 0.0F : weight / total;
+  std::uint32_t const both = total == 0.0F ? 0 : pack2<T>(sum.x * factor, sum.y * factor);
+  auto* const to =
+      reinterpret_cast<std::uint16_t*>(out.out + token * out.stride_token + head * out.stride_head + channel);
+  to[0] = static_cast<std::uint16_t>(both);
+  to[1] = static_cast<std::uint16_t>(both >> 16);
+  if (channel == 0 && out.lse != nullptr)
+    out.lse[token * out.lse_stride_token + head * out.lse_stride_head] =
+        total == 0.0F ? -INFINITY : (highest + log2f(total)) * kLn2;
+}
+
+/// A row that sees no key.
+template <class Traits>
+__device__ void answer_nothing(PageRows<typename Traits::T> const& rows, PageRow const& row,
+                               PageOut<typename Traits::T> const& out) {
+  for (int i = static_cast<int>(threadIdx.x); i < row.pairs * Traits::dim / 2; i += Traits::threads)
+    write_answer<Traits>(rows, row, out, i / (Traits::dim / 2), i % (Traits::dim / 2) * 2, {0.0F, 0.0F},
+                         {-INFINITY, 0.0F});
+}
+
+/// A row that lies wholly in this block's part.
+template <class Traits>
+__device__ __forceinline__ void finish_row(PageRows<typename Traits::T> const& rows, PageRow const& row,
+                                           PageOut<typename Traits::T> const& out, unsigned char const* smem) {
+  for (int i = static_cast<int>(threadIdx.x); i < row.pairs * Traits::dim / 2; i += Traits::threads) {
+    int const r = i / (Traits::dim / 2), channel = i % (Traits::dim / 2) * 2;
+    float2 state;
+    float2 const sum = sum_of_warps<Traits>(smem, r, channel, state);
+    write_answer<Traits>(rows, row, out, r, channel, sum, state);
+  }
+}
+
+template <class Traits>
+__device__ __forceinline__ void leave_part(PageOut<typename Traits::T> const& out, std::int64_t slot,
+                                           unsigned char const* smem) {
+  for (int i = static_cast<int>(threadIdx.x); i < Traits::rows * Traits::dim / 2; i += Traits::threads) {
+    int const r = i / (Traits::dim / 2), channel = i % (Traits::dim / 2) * 2;
+    float2 state;
+    float2 const sum = sum_of_warps<Traits>(smem, r, channel, state);
+    *reinterpret_cast<float2*>(out.sums + (slot * Traits::rows + r) * Traits::dim + channel) = sum;
+    if (channel == 0) *reinterpret_cast<float2*>(out.states + (slot * Traits::rows + r) * 2) = state;
+  }
+}
+
+/// Whether all others of a row have left their part. The last one finds the ticket at `others` and leaves zero.
+__device__ __forceinline__ bool is_last(std::int32_t* ticket, int others) {
+  __shared__ bool last;
+  __threadfence();
+  __syncthreads();
+  if (threadIdx.x == 0)
+    last =
+        atomicInc(reinterpret_cast<unsigned*>(ticket), static_cast<unsigned>(others)) == static_cast<unsigned>(others);
+  __syncthreads();
+  __threadfence();
+  return last;
+}
+
+/// The answer of a row from its parts, in their order, whoever calls it. Uses `parts` * rows * 8 bytes of smem.
+template <class Traits>
+__device__ void merge_parts(PageRows<typename Traits::T> const& rows, PageRow const& row,
+                            PageOut<typename Traits::T> const& out, std::int64_t first_slot, int parts,
+                            unsigned char* smem) {
+  static_assert((Traits::parts + 1) * Traits::rows * 8 <= Traits::smem_bytes);
+  float2* const states = reinterpret_cast<float2*>(smem);
+  float2 const* const from = reinterpret_cast<float2 const*>(out.states) + first_slot * Traits::rows;
+  __syncthreads();
+  for (int i = static_cast<int>(threadIdx.x); i < parts * Traits::rows; i += Traits::threads)
+    states[i] = __ldcg(from + i);
+  __syncthreads();
+  for (int i = static_cast<int>(threadIdx.x); i < row.pairs * Traits::dim / 2; i += Traits::threads) {
+    int const r = i / (Traits::dim / 2), channel = i % (Traits::dim / 2) * 2;
+    float2 state{-INFINITY, 0.0F}, sum{0.0F, 0.0F};
+    for (int p = 0; p < parts; ++p) state.x = fmaxf(state.x, states[p * Traits::rows + r].x);
+    float const* const sums = out.sums + (first_slot * Traits::rows + r) * Traits::dim + channel;
+#pragma unroll 8
+    for (int p = 0; p < parts; ++p) {
+      float2 const values =
+          __ldcg(reinterpret_cast<float2 const*>(sums + std::int64_t{p} * Traits::rows * Traits::dim));
+      float2 const own = states[p * Traits::rows + r];
+      float const weight = weight_of(own.x, base_of(state.x));
+      state.y += weight * own.y;
+      sum.x += weight * values.x;
+      sum.y += weight * values.y;
+    }
+    write_answer<Traits>(rows, row, out, r, channel, sum, state);
+  }
+}
+
+/// grid: rows of work; a block merges one row that several parts share. Reads rows * (dim + 2) floats a part.
+template <class Traits>
+__global__ void __launch_bounds__(Traits::threads)
+    merge_rows_kernel(PageRows<typename Traits::T> const rows, PageOut<typename Traits::T> const out) {
+  extern __shared__ __align__(128) unsigned char smem[];
+  int const index = static_cast<int>(blockIdx.x);
+  __shared__ unsigned long long row_begin;
+  if (threadIdx.x == 0) row_begin = 0;
+  __syncthreads();
+  unsigned long long sum = 0;
+  for (int row = static_cast<int>(threadIdx.x); row < index; row += Traits::threads)
+    sum += static_cast<unsigned long long>(rows.at(row).chunks);
+  atomicAdd(&row_begin, sum);
+  __syncthreads();
+  PageRow const row = rows.at(index);
+  if (row.chunks == 0) return;
+  std::int64_t const begin = static_cast<std::int64_t>(row_begin), part_chunks = *out.part_chunks;
+  int const first = static_cast<int>(begin / part_chunks);
+  int const last = static_cast<int>((begin + row.chunks - 1) / part_chunks);
+  if (first < last) merge_parts<Traits>(rows, row, out, first + index, last - first + 1, smem);
+}
+
+}  // namespace lacuna::cuda
