@@ -88,6 +88,22 @@ Status encode_rows(CUtensorMap& map, T const* data, std::int64_t dim, std::int64
   return encode_tensor_map(map, tensor_map_type<T>(), tensor);
 }
 
+/// The same rows in boxes of whole rows, groups of 8 behind each other: the fourth axis overlaps the second.
+template <class T>
+Status encode_grouped_rows(CUtensorMap& map, T const* data, std::int64_t dim, std::int64_t stride_row,
+                           std::int64_t heads, std::int64_t stride_head, std::int64_t box_rows) {
+  BoxedTensor tensor;
+  tensor.data = data;
+  tensor.rank = 5;
+  auto const bytes = [](std::int64_t elements) { return static_cast<cuuint64_t>(elements) * 2; };
+  auto const halves = static_cast<cuuint32_t>(dim / 64);
+  tensor.extents = {64, 8, halves, INT32_MAX, static_cast<cuuint64_t>(heads)};
+  tensor.stride_bytes = {bytes(stride_row), 128, bytes(stride_row), bytes(std::max(stride_head, dim))};
+  tensor.box = {64, 8, halves, static_cast<cuuint32_t>(box_rows), 1};
+  tensor.every = {1, 1, 1, 8, 1};
+  return encode_tensor_map(map, tensor_map_type<T>(), tensor);
+}
+
 /// Keys that one box may bring: never across the end of a page or of a block of a list.
 template <class Tile, class T>
 std::int64_t key_box_rows(BatchProblem<T> const& p, std::int64_t block_tokens) {
@@ -129,8 +145,13 @@ Status launch_flash(Cuda exec, BatchProblem<T> const& p, AttentionOut<T> const& 
   std::int64_t const stride_page = p.kv.paged() ? p.kv.stride_page : 0;
   std::int64_t const halves = box == Tile::keys ? Plan::halves : 1;
   for (bool const values : {false, true}) {
-    s = encode_rows(values ? args.values : args.keys, values ? p.kv.v : p.kv.k, p.dim(), rows, p.kv.stride_token,
-                    p.heads_kv(), p.kv.stride_head, stride_page, box, halves);
+    CUtensorMap& map = values ? args.values : args.keys;
+    T const* const data = values ? p.kv.v : p.kv.k;
+    if constexpr (Tile::grouped)
+      s = encode_grouped_rows(map, data, p.dim(), p.kv.stride_token, p.heads_kv(), p.kv.stride_head, box);
+    else
+      s = encode_rows(map, data, p.dim(), rows, p.kv.stride_token, p.heads_kv(), p.kv.stride_head, stride_page, box,
+                      halves);
     if (!s) return s;
   }
   cudaError_t const error = cudaMemsetAsync(next_tile, 0, sizeof(std::int32_t), exec.stream);
@@ -208,6 +229,8 @@ Status launch_flash_wgmma(Cuda exec, BatchProblem<T> const& problem, AttentionOu
   };
   if (index.block_tokens % 128 == 0)
     detail::with_flash_tile<WideTile, T>(problem.dim(), launch_with);
+  else if (index.block_tokens < 64 && !problem.kv.paged() && problem.dim() > 64)
+    detail::with_flash_tile<GroupedTile, T>(problem.dim(), launch_with);
   else
     detail::with_flash_tile<NarrowTile, T>(problem.dim(), launch_with);
   return status;

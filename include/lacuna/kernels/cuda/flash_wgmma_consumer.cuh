@@ -158,7 +158,7 @@ class FlashConsumer {
 
   __device__ void score(std::uint32_t const (&queries)[Tile::queries_in_registers ? Tile::dim / 16 : 1][4],
                         std::uint32_t slot, Scores& scores) const {
-    std::uint64_t const keys = matrix_descriptor(smem_ + Plan::keys_at + slot * Plan::stage_bytes, 1024, 0);
+    std::uint64_t const keys = matrix_descriptor(smem_ + Plan::keys_at + slot * Plan::stage_bytes, Plan::atom_bytes, 0);
     std::uint64_t const rows = matrix_descriptor(smem_ + group_ * (64 * Tile::dim * 2), 1024, 0);
     products_begin();
 #pragma unroll
@@ -174,14 +174,14 @@ class FlashConsumer {
 
   __device__ void add_values(Weights const& weights, std::uint32_t slot, Out& out) const {
     std::uint64_t const values =
-        matrix_descriptor(smem_ + Plan::values_at + slot * Plan::stage_bytes, 1024, Plan::half_bytes);
+        matrix_descriptor(smem_ + Plan::values_at + slot * Plan::stage_bytes, Plan::atom_bytes, Plan::half_bytes);
     products_begin();
 #pragma unroll
     for (int k = 0; k < Tile::keys / 16; ++k)
 #pragma unroll
       for (int part = 0; part < kValueParts; ++part)
-        Products::template multiply<true>(out[part], weights[k],
-                                          advanced(values, k * 2048 + part * 2 * Plan::half_bytes), true);
+        Products::template multiply<true>(
+            out[part], weights[k], advanced(values, k * 2 * Plan::atom_bytes + part * 2 * Plan::half_bytes), true);
     products_close();
   }
 

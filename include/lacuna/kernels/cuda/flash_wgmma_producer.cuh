@@ -194,7 +194,7 @@ class FlashProducer {
   __device__ void bring(std::byte* to, CUtensorMap const* map, T const* from, std::uint64_t* full, std::int32_t key) {
     std::int32_t const box_rows = args_.key_box_rows;
     std::int32_t const boxes = Tile::keys / box_rows;
-    std::int32_t const box_halves = boxes == 1 ? 1 : Plan::halves;  // boxes that a row takes
+    std::int32_t const box_halves = boxes == 1 || Tile::grouped ? 1 : Plan::halves;  // boxes that a row takes
     std::int32_t const box = lane_ % boxes, half = lane_ / boxes;
     std::int32_t const box_key = __shfl_sync(kAllLanes, key, box * (box_rows / kUnitRows));
     bool const whole = box_key + box_rows <= len_k_;
@@ -203,7 +203,7 @@ class FlashProducer {
     unsigned const cut_boxes = __ballot_sync(kAllLanes, mine && !whole && half == 0);
     for (unsigned rest = cut_boxes; rest != 0; rest &= rest - 1) {
       std::int32_t const cut = __ffs(static_cast<int>(rest)) - 1;
-      copy_rows(to + cut * box_rows * 128, from, __shfl_sync(kAllLanes, box_key, cut), box_rows);
+      copy_rows(to + cut * (box_rows / 8) * Plan::atom_bytes, from, __shfl_sync(kAllLanes, box_key, cut), box_rows);
     }
     if (cut_boxes != 0) {
       fence_async_proxy();
@@ -220,7 +220,11 @@ class FlashProducer {
                    head_kv_ * args_.problem.table_stride_head + box_key / args_.problem.page_tokens);
       row = box_key % args_.problem.page_tokens;
     }
-    copy_box(to + half * Plan::half_bytes + box * box_rows * 128, map, full, 0, row, half, head_kv_, page);
+    to += half * Plan::half_bytes + box * (box_rows / 8) * Plan::atom_bytes;
+    if constexpr (Tile::grouped)
+      copy_box(to, map, full, 0, 0, 0, row, head_kv_);
+    else
+      copy_box(to, map, full, 0, row, half, head_kv_, page);
   }
   __device__ void copy_rows(std::byte* to, T const* from, std::int32_t key, std::int32_t rows) {
     constexpr std::int32_t kChunks = Tile::dim / 8;  // of 16 bytes, in a row
@@ -230,7 +234,8 @@ class FlashProducer {
       bool const there = key + row < len_k_;
       T const* const source =
           from + (there ? args_.problem.offset(sequence_, head_kv_, key + row) : std::int64_t{0}) + chunk * 8;
-      copy16_or_zero(smem_address(to + chunk / 8 * Plan::half_bytes + row * 128 + ((chunk % 8) ^ (row % 8)) * 16),
+      copy16_or_zero(smem_address(to + chunk / 8 * Plan::half_bytes + row / 8 * Plan::atom_bytes + row % 8 * 128 +
+                                  ((chunk % 8) ^ (row % 8)) * 16),
                      source, there ? 16 : 0);
     }
     close_copy_group();

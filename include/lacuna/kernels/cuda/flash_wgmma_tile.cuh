@@ -21,6 +21,7 @@ struct WideTile {
   static constexpr int keys = Dim > 128 ? 64 : 128;  // of a step
   static constexpr int stages = 2;
   static constexpr bool queries_in_registers = false;
+  static constexpr bool grouped = false;
   static constexpr int blocks_per_sm = 1;
   static constexpr int producer_registers = 40, consumer_registers = 232;
 };
@@ -35,8 +36,16 @@ struct NarrowTile {
   static constexpr int keys = 8192 / Dim;  // 16 KB of keys a step
   static constexpr int stages = Dim > 128 ? 2 : 3;
   static constexpr bool queries_in_registers = Dim <= 128;
+  static constexpr bool grouped = false;
   static constexpr int blocks_per_sm = 2;
   static constexpr int producer_registers = 40, consumer_registers = 216;
+};
+
+/// The same for keys in blocks smaller than a step, from contiguous memory: one box then brings whole rows, groups of 8
+/// of them behind each other, where the other layout takes a box for every 64 elements of a row.
+template <class T, int Dim>
+struct GroupedTile : NarrowTile<T, Dim> {
+  static constexpr bool grouped = Dim > 64;
 };
 
 inline constexpr int kUnitRows = 16;
@@ -77,7 +86,9 @@ struct FlashPlan {
   static constexpr int works_at = barriers_at + (2 + 4 * Tile::stages) * 8;
   static constexpr int steps_at = works_at + 2 * static_cast<int>(sizeof(FlashWork<Tile>));
   static constexpr int smem_bytes = steps_at + Tile::stages * static_cast<int>(sizeof(FlashStep<Tile>));
-  static constexpr int half_bytes = Tile::keys * 128;  // from a line of 64 elements to the next of the same row
+  // Keys and values lie in lines of 64 elements, eight lines of neighbouring rows an atom of 1024 bytes.
+  static constexpr int atom_bytes = Tile::grouped ? 1024 * halves : 1024;          // to the next 8 rows
+  static constexpr int half_bytes = Tile::grouped ? 1024 : Tile::keys / 8 * 1024;  // to the next 64 elements
   static_assert(Tile::blocks_per_sm * (smem_bytes + 1024) <= 228 * 1024, "flash_wgmma: shared memory of an SM");
 };
 
