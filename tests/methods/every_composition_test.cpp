@@ -26,12 +26,14 @@ using Selectors =
          lacuna::OracleSelector, lacuna::PageAttention<lacuna::MinMaxBound>, lacuna::Normalised<lacuna::MinMaxBound>,
          lacuna::Normalised<lacuna::MeanPool>, lacuna::GroupShared<lacuna::WindowAttention>,
          lacuna::GroupShared<lacuna::MeanPool>, lacuna::GroupShared<lacuna::Antidiagonal>,
-         lacuna::Normalised<lacuna::GroupShared<lacuna::MeanPool>>, lacuna::Smoothed<lacuna::WindowAttention>,
+         lacuna::Normalised<lacuna::GroupShared<lacuna::MeanPool>>,
+         lacuna::SelfSimilar<lacuna::Normalised<lacuna::MeanPool>>, lacuna::LayerShared<lacuna::LastAttention>,
+         lacuna::PerQuery<lacuna::AccumulatedAttention>, lacuna::Smoothed<lacuna::WindowAttention>,
          lacuna::BeforeWindow<lacuna::WindowAttention>, lacuna::HighestNear<lacuna::WindowAttention>,
          lacuna::Anchored<lacuna::WindowAttention>, lacuna::Anchored<lacuna::MinMaxBound>,
          lacuna::Anchored<lacuna::MeanPool>>;
 using Budgets = List<lacuna::FixedBudget, lacuna::FixedPair, lacuna::PerHeadPair, lacuna::Ratio, lacuna::TopMass,
-                     lacuna::AnchoredTopMass, lacuna::AdaptiveHeads, lacuna::Dispersion, lacuna::AboveCut,
+                     lacuna::AnchoredTopMass, lacuna::MassWithin, lacuna::AdaptiveHeads, lacuna::Dispersion, lacuna::AboveCut,
                      lacuna::Sublinear<lacuna::FixedBudget>, lacuna::WithCurrent<lacuna::FixedBudget>>;
 using Stores = StoreList<lacuna::ContiguousCache, lacuna::PagedCache, lacuna::EvictingCache, lacuna::AccumulatingCache>;
 
@@ -73,6 +75,11 @@ std::string run(M method) {
   support::BoundsCase<float> c(in, 16);
   std::vector<float> mass(static_cast<std::size_t>(in.heads_kv * in.len_k));
   c.problem_case().kv().mass = lacuna::dense_view<float, 2>(mass.data(), {in.heads_kv, in.len_k});
+  std::vector<std::int32_t> positions(mass.size());
+  for (std::size_t i = 0; i < positions.size(); ++i)
+    positions[i] = static_cast<std::int32_t>(i % static_cast<std::size_t>(in.len_k));
+  c.problem_case().kv().positions =
+      lacuna::dense_view<std::int32_t const, 2>(positions.data(), {in.heads_kv, in.len_k});
   if constexpr (std::is_same_v<decltype(method.budget), lacuna::PerHeadPair>)
     method.budget.counts.extents[0] = lacuna::heads_of(method.selector, method.unit, lacuna::shape_of(c.problem()));
   support::MethodRun<M> run(method, c.problem());

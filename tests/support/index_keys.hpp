@@ -8,6 +8,7 @@
 #include "lacuna/index/page_index.hpp"
 #include "lacuna/index/token_index.hpp"
 #include "lacuna/index/vertical_slash_index.hpp"
+#include "lacuna/methods/head_split.hpp"
 #include "reference/quest.hpp"
 #include "reference/vertical_slash.hpp"
 #include "support/block_case.hpp"
@@ -57,6 +58,15 @@ inline reference::Keys keys_of(lacuna::TokenIndex const& index, reference::Input
   reference::Keys keys = units_of(index.tokens, in.head_kv(head), index.counts(in.head_kv(head)));
   std::erase_if(keys, [&](std::int64_t j) { return j > in.position(row); });
   return keys;
+}
+
+template <class A, class B>
+reference::Keys keys_of(lacuna::SplitIndex<A, B> const& index, reference::Inputs const& in, std::int64_t head,
+                        std::int64_t row) {
+  std::int64_t const heads = in.heads_q / index.parts(), part = head / heads;
+  reference::Inputs const of_part{in.len_q, in.len_k, heads, 1, in.dim, {}, {}, {}};
+  return index.takes_second(part) != 0 ? keys_of(index.second(part), of_part, head % heads, row)
+                                       : keys_of(index.first(part), of_part, head % heads, row);
 }
 
 }  // namespace support

@@ -62,6 +62,20 @@ inline std::int64_t units_below_mass(float const* scores, std::int64_t units, st
   return taken;
 }
 
+/// counts = units_for(row, candidates) for every row, at least 1 and at most its candidates.
+template <class F>
+Status allot_each(Cpu exec, Scores const& scores, Counts const& counts, F const& units_for) {
+  if (Status s = check_counts(scores, counts); !s) return s;
+  std::int64_t const rows = scores.extent(0) * scores.extent(1);
+  exec.for_work(rows * scores.extent(2) * 16).each(rows, [&](std::int64_t item, int) {
+    std::int64_t const head = item / scores.extent(1), row = item % scores.extent(1);
+    std::int32_t& count = counts(head, row);
+    std::int64_t const units = units_for(scores.slice(head) + row * scores.stride(1), std::int64_t{count});
+    count = static_cast<std::int32_t>(std::min<std::int64_t>(std::max<std::int64_t>(units, 1), count));
+  });
+  return {};
+}
+
 }  // namespace detail
 
 /// As many units as hold more than a share of the row's attention, measured before anything is forced (FlexPrefill,
@@ -99,23 +113,15 @@ struct TopMass {
 
   template <class U>
   Status allot(Cpu exec, U const& unit, Scores scores, Counts counts) const {
-    if (Status s = detail::check_counts(scores, counts); !s) return s;
-    std::int64_t const rows = scores.extent(0) * scores.extent(1);
-    exec.for_work(rows * scores.extent(2) * 16).each(rows, [&](std::int64_t item, int) {
-      std::int64_t const head = item / scores.extent(1), row = item % scores.extent(1);
-      float const* const measured = scores.slice(head) + row * scores.stride(1);
-      std::int64_t const candidates = counts(head, row);
+    return detail::allot_each(exec, scores, counts, [&](float const* row, std::int64_t candidates) {
       std::uint64_t const wanted =
-          1 + static_cast<std::uint64_t>(share * static_cast<double>(detail::row_mass(measured, candidates)));
-      std::int64_t const ruled_out =
-          std::count(measured, measured + candidates, -std::numeric_limits<float>::infinity());
+          1 + static_cast<std::uint64_t>(share * static_cast<double>(detail::row_mass(row, candidates)));
+      std::int64_t const ruled_out = std::count(row, row + candidates, -std::numeric_limits<float>::infinity());
       std::int64_t const cover =
-          share >= 1.0 ? candidates - ruled_out : detail::units_below_mass(measured, candidates, wanted);
-      std::int64_t const floor = std::max<std::int64_t>({cover, unit.count(floor_tokens), 1});
-      std::int64_t const most = most_tokens == 0 ? candidates : std::min(candidates, unit.count(most_tokens));
-      counts(head, row) = static_cast<std::int32_t>(std::min(floor, most));
+          share >= 1.0 ? candidates - ruled_out : detail::units_below_mass(row, candidates, wanted);
+      std::int64_t const units = std::max(cover, unit.count(floor_tokens));
+      return most_tokens == 0 ? units : std::min(units, unit.count(most_tokens));
     });
-    return {};
   }
 };
 
@@ -139,23 +145,46 @@ struct AnchoredTopMass {
 
   template <class U>
   Status allot(Cpu exec, U const&, Scores scores, Counts counts) const {
-    if (Status s = detail::check_counts(scores, counts); !s) return s;
-    std::int64_t const rows = scores.extent(0) * scores.extent(1);
-    exec.for_work(rows * scores.extent(2) * 16).each(rows, [&](std::int64_t item, int) {
-      std::int64_t const head = item / scores.extent(1), row = item % scores.extent(1);
-      float const* const anchored = scores.slice(head) + row * scores.stride(1);
-      std::int64_t const candidates = counts(head, row);
-      std::int64_t const forced = std::count(anchored, anchored + candidates, std::numeric_limits<float>::infinity());
+    return detail::allot_each(exec, scores, counts, [&](float const* row, std::int64_t candidates) {
+      std::int64_t const forced = std::count(row, row + candidates, std::numeric_limits<float>::infinity());
       // The others must hold share - (1 - theirs).
-      double const others = static_cast<double>(detail::row_mass(anchored, candidates)) * 0x1p-40;
+      double const others = static_cast<double>(detail::row_mass(row, candidates)) * 0x1p-40;
       double const wanted = others - (1.0 - share);
-      std::int64_t const more =
-          wanted <= 0.0
-              ? 0
-              : detail::units_below_mass(anchored, candidates, static_cast<std::uint64_t>(std::ceil(wanted * 0x1p40)));
-      counts(head, row) = static_cast<std::int32_t>(std::clamp<std::int64_t>(forced + more, 1, candidates));
+      if (wanted <= 0.0) return forced;
+      auto const mass = static_cast<std::uint64_t>(std::ceil(wanted * 0x1p40));
+      return forced + detail::units_below_mass(row, candidates, mass);
     });
-    return {};
+  }
+};
+
+/// Units of score +inf first, and then as many of the others, best first, as hold at most a share of the others' mass:
+/// the one that crosses the share is left out (SpargeAttn, arXiv 2502.18137). At least one unit; a share of 1 keeps all
+/// whose score is not -inf.
+struct MassWithin {
+  static constexpr bool needs_mass = true;
+
+  double share = 0.9;  // in [0, 1]
+
+  template <class U>
+  Status check(U const&) const {
+    return detail::check_share(share, "mass_within: share must be in [0, 1]; value and bound are in millionths");
+  }
+
+  template <class U>
+  std::int64_t limit(U const& unit, int, std::int64_t len) const {
+    return unit.candidates(len);
+  }
+
+  template <class U>
+  Status allot(Cpu exec, U const&, Scores scores, Counts counts) const {
+    return detail::allot_each(exec, scores, counts, [&](float const* row, std::int64_t candidates) {
+      constexpr float kAlways = std::numeric_limits<float>::infinity();
+      if (share >= 1.0) return candidates - std::count(row, row + candidates, -kAlways);
+      std::uint64_t const all = detail::row_mass(row, candidates);
+      auto const most = static_cast<std::uint64_t>(share * static_cast<double>(all));
+      std::int64_t const cover = detail::units_below_mass(row, candidates, most + 1);
+      return std::count(row, row + candidates, kAlways) + (all > most ? cover - 1 : cover);
+    });
   }
 };
 

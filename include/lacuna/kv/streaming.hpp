@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "lacuna/index/dense_index.hpp"
+#include "lacuna/index/page_index.hpp"
 #include "lacuna/kv/paged.hpp"
 #include "lacuna/kv/rope.hpp"
 
@@ -19,6 +20,9 @@ struct StreamingRule {
   /// and keys keep their original positions. Else sinks keep theirs too.
   bool rerotate = false;
   Rope rope{};
+  /// 0, or the tokens of the pages whose bounds are kept for the heads that keep everything; the bounds of streaming
+  /// heads mean nothing.
+  std::int64_t bounds_page_tokens = 0;
 };
 
 /// Pages behind a table, in which streaming heads hold at most sink_tokens + recent_tokens: the sinks, then a ring in
@@ -36,7 +40,8 @@ class StreamingCache : private PagedCache<T> {
                            StreamingRule const& rule = {}) {
     Workspace memory;
     memory.take<T>(sink_elements(pool, heads_kv, rule));
-    memory.take<std::byte>(static_cast<std::int64_t>(Base::bytes(pool, capacity_tokens, heads_kv)));
+    memory.take<std::byte>(
+        static_cast<std::int64_t>(Base::bytes(pool, capacity_tokens, heads_kv, rule.bounds_page_tokens)));
     return memory.used_bytes();
   }
 
@@ -44,7 +49,8 @@ class StreamingCache : private PagedCache<T> {
   /// to hold more than `capacity_tokens`.
   StreamingCache(PagePool<T>& pool, void* memory, std::int64_t capacity_tokens, std::int64_t heads_kv,
                  StreamingRule const& rule = {})
-      : Base(pool, base_memory(memory, sink_elements(pool, heads_kv, rule)), capacity_tokens, heads_kv),
+      : Base(pool, base_memory(memory, sink_elements(pool, heads_kv, rule)), capacity_tokens, heads_kv,
+             rule.bounds_page_tokens),
         heads_kv_(heads_kv),
         rule_(rule),
         sinks_(static_cast<T*>(memory)) {}
@@ -73,13 +79,14 @@ class StreamingCache : private PagedCache<T> {
       this->set_length(head, held(head, seen_ + tokens));
     });
     seen_ += tokens;
-    return {};
+    return this->update_bounds(exec, tokens);
   }
 
   KvView<T> view() const { return Base::view(); }
 
-  /// The store has its own rule; only a choice that keeps everything agrees with it.
+  /// The store has its own rule: choices of what to read agree with it, and there is none of what to forget.
   Status retain(Cpu, DenseIndex const&) { return {}; }
+  Status retain(Cpu, PageIndex const&) { return {}; }
 
   /// Tokens appended so far, forgotten ones included.
   std::int64_t seen() const { return seen_; }

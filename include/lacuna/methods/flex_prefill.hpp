@@ -1,6 +1,9 @@
 #pragma once
 
 #include "lacuna/budgets/top_mass.hpp"
+#include "lacuna/methods/divergence.hpp"
+#include "lacuna/methods/head_split.hpp"
+#include "lacuna/methods/query_aware_blocks.hpp"
 #include "lacuna/methods/vertical_slash.hpp"
 
 namespace lacuna {
@@ -13,5 +16,13 @@ template <int Tile>
 using FlexPrefillOf = VerticalSlashOf<Tile, TopMass>;
 
 using FlexPrefill = FlexPrefillOf<64>;
+
+/// With the original's two patterns: heads whose pooled attention tells what they attend to get query-aware blocks, the
+/// others columns and diagonals. Divergence decides at each call; a threshold of 0 gives FlexPrefill. The original
+/// rounds columns and diagonals to blocks of 128 besides.
+template <int Tile, int BlockTokens>
+using OriginalFlexPrefillOf = HeadSplit<FlexPrefillOf<Tile>, QueryAwareBlocksOf<BlockTokens>, Divergence>;
+
+using OriginalFlexPrefill = OriginalFlexPrefillOf<64, 128>;
 
 }  // namespace lacuna

@@ -8,8 +8,12 @@
 namespace lacuna {
 
 /// The mean query of a block against the mean key of another, without scale (Block-Sparse of MInference, arXiv
-/// 2407.02490). The mean is over the block's size, also where the prompt ends inside it.
+/// 2407.02490).
 struct MeanPool {
+  /// The mean is over the block's size, also where the prompt begins or ends inside it; true: over the rows it has
+  /// there.
+  bool true_counts = false;
+
   template <int Tokens>
   std::int64_t heads(Block<Tokens> const&, Shape const& shape) const {
     return shape.heads_q;
@@ -25,7 +29,16 @@ struct MeanPool {
   Status prepare(Cpu exec, Block<Tokens> const& unit, Problem<T> const& problem, Workspace memory) const {
     Pooled const pooled = take(exec, unit, shape_of(problem), memory);
     if (Status s = memory.check("mean_pool: the workspace is smaller than planned"); !s) return s;
-    return pool_blocks<T>(exec, {problem, Tokens, pooled.queries, pooled.keys});
+    if (Status s = pool_blocks<T>(exec, {problem, Tokens, pooled.queries, pooled.keys}); !s || !true_counts) return s;
+    Shape const shape = shape_of(problem);
+    std::int64_t const first = shape.len_k - shape.len_q, last = unit.count(shape.len_k) - 1;
+    if (shape.len_k > 0) rescale(pooled.keys, last, Tokens, shape.len_k - last * Tokens);
+    for (std::int64_t const block : {unit.first_block(shape), last}) {  // they may be the same
+      std::int64_t const rows = std::min((block + 1) * Tokens, shape.len_k) - std::max(block * Tokens, first);
+      if (rows > 0) rescale(pooled.queries, block - unit.first_block(shape), Tokens, rows);
+      if (block == last) break;
+    }
+    return {};
   }
 
   template <int Tokens, Storage T>
@@ -45,6 +58,12 @@ struct MeanPool {
   }
 
  private:
+  static void rescale(TensorView<float, 3> const& means, std::int64_t block, std::int64_t divisor, std::int64_t rows) {
+    for (std::int64_t head = 0; head < means.extent(0); ++head)
+      for (std::int64_t x = 0; x < means.extent(2); ++x)
+        means(head, block, x) *= static_cast<float>(divisor) / static_cast<float>(rows);
+  }
+
   struct Pooled {
     TensorView<float, 3> queries, keys;
     float* scratch;

@@ -1,0 +1,221 @@
+#pragma once
+
+#include <algorithm>
+#include <type_traits>
+#include <utility>
+
+#include "lacuna/index/density.hpp"
+#include "lacuna/methods/batch.hpp"
+#include "lacuna/methods/plan.hpp"
+#include "lacuna/units/unit.hpp"
+
+namespace lacuna {
+
+/// What two methods choose for the parts of a problem: part p is `second(p)` where takes_second(p), else `first(p)`.
+template <class FirstIndex, class SecondIndex>
+struct SplitIndex {
+  TensorView<FirstIndex, 1> first;           // [parts]
+  TensorView<SecondIndex, 1> second;         // [parts]
+  TensorView<std::uint8_t, 1> takes_second;  // [parts]
+  TensorView<std::int32_t, 1> lens;          // [parts], tokens that the KV head held when the choice was made
+
+  std::int64_t parts() const { return takes_second.extent(0); }
+
+  Status check(Shape const& shape) const {
+    if (parts() != shape.heads_kv && parts() != shape.heads_q)
+      return Status::invalid("split_index: must have one part per KV head or per query head", parts(), shape.heads_kv);
+    for (std::int64_t p = 0; p < parts(); ++p) {
+      if (lens(p) < 0 || lens(p) > shape.len_k)
+        return Status::invalid("split_index: a part's length is beyond len_k", lens(p), shape.len_k);
+      Shape const part{shape.len_q, lens(p), shape.heads_q / parts(), 1, shape.dim};
+      if (Status s = takes_second(p) != 0 ? second(p).check(part) : first(p).check(part); !s) return s;
+    }
+    return {};
+  }
+};
+
+/// The mean over the parts.
+template <class FirstIndex, class SecondIndex>
+double density(SplitIndex<FirstIndex, SecondIndex> const& index, std::int64_t window_tokens = 0) {
+  double sum = 0.0;
+  for (std::int64_t p = 0; p < index.parts(); ++p)
+    sum +=
+        index.takes_second(p) != 0 ? density(index.second(p), window_tokens) : density(index.first(p), window_tokens);
+  return index.parts() == 0 ? 1.0 : sum / static_cast<double>(index.parts());
+}
+
+/// Which KV heads the second method is for: the caller's knowledge.
+struct GivenHeads {
+  TensorView<std::uint8_t const, 1> second{};  // [heads_kv], the caller's
+
+  std::int64_t parts(Shape const& shape) const { return shape.heads_kv; }
+  Status check(Shape const& shape) const {
+    if (second.data == nullptr || second.extent(0) != shape.heads_kv)
+      return Status::invalid("given_heads: second must say so for every KV head", second.extent(0), shape.heads_kv);
+    return {};
+  }
+  void reserve(Cpu, Shape const&, Workspace&) const {}
+
+  template <Storage T>
+  Status choose(Cpu, Problem<T> const&, Workspace, TensorView<std::uint8_t, 1> const& takes_second) const {
+    for (std::int64_t p = 0; p < takes_second.extent(0); ++p) takes_second(p) = second(p);
+    return {};
+  }
+};
+
+namespace detail {
+
+/// One KV head and `heads` query heads from `first_head` on, which all read it.
+template <class T>
+Problem<T> heads_of_problem(Problem<T> problem, std::int64_t first_head, std::int64_t heads) {
+  std::int64_t const head_kv = first_head / problem.group();
+  auto const keep_one = [head_kv](auto& view) {
+    if (view.data == nullptr) return;
+    view.data += head_kv * view.strides[0];
+    view.extents[0] = 1;
+  };
+  problem.q.data += first_head * problem.q.strides[1];
+  problem.q.extents[1] = heads;
+  if (problem.sink_logits.data != nullptr) problem.sink_logits.data += first_head * problem.sink_logits.strides[0];
+  problem.sink_logits.extents[0] = heads;
+  KvView<T>& kv = problem.kv;
+  kv.k += head_kv * kv.stride_head;
+  kv.v += head_kv * kv.stride_head;
+  kv.heads_kv = 1;
+  if (kv.lens != nullptr) kv.lens += head_kv;
+  if (kv.page_table != nullptr) kv.page_table += head_kv * kv.table_stride;
+  keep_one(kv.bounds);
+  keep_one(kv.mass);
+  keep_one(kv.positions);
+  return problem;
+}
+
+template <class T>
+AttentionOut<T> heads_of_out(AttentionOut<T> out, std::int64_t first_head, std::int64_t heads) {
+  out.out.data += first_head * out.out.strides[1];
+  out.out.extents[1] = heads;
+  if (out.lse.data != nullptr) out.lse.data += first_head * out.lse.strides[1];
+  out.lse.extents[1] = heads;
+  return out;
+}
+
+}  // namespace detail
+
+/// One method for some heads of a layer and another for the rest, in one call. Who says which is who: GivenHeads by KV
+/// head, or a measurement, such as Divergence, by query head. Each part is a problem of its own. A prompt's parts
+/// follow each other, with all workers on each; those of a step run side by side.
+template <class First, class Second, class Chooser = GivenHeads>
+struct HeadSplit {
+  static_assert(!forgets(First::moment) && !forgets(Second::moment),
+                "HeadSplit: both methods must choose what to read, since one store cannot follow two rules of "
+                "forgetting");
+  using Index = SplitIndex<typename First::Index, typename Second::Index>;
+  static_assert(std::is_trivially_copyable_v<typename First::Index> &&
+                std::is_trivially_copyable_v<typename Second::Index>);
+  template <class T>
+  using Store = typename First::template Store<T>;
+  static constexpr Moment moment = First::moment;
+
+  First first{};
+  Second second{};
+  Chooser chooser{};
+
+  Expected<Plan> plan(Cpu exec, Shape const& shape) const {
+    if (Status s = shape.check(); !s) return s;
+    if (Status s = chooser.check(shape); !s) return s;
+    Workspace indices, choosing;
+    (void)make_index(shape, indices);
+    chooser.reserve(exec, shape, choosing);
+    Shape const part = part_of(shape);
+    std::size_t together = 0, alone = 0;
+    for (auto const& [crew, bytes] : {std::pair{exec, &together}, std::pair{Cpu{}, &alone}}) {
+      Expected<Plan> const one = first.plan(crew, part), other = second.plan(crew, part);
+      if (!one) return one.status();
+      if (!other) return other.status();
+      *bytes = detail::whole_lines(std::max(one->workspace_bytes, other->workspace_bytes));
+    }
+    return Plan{indices.used_bytes(),
+                detail::whole_lines(sizeof(Status) * static_cast<std::size_t>(exec.workers)) +
+                    std::max({choosing.used_bytes(), together, alone * static_cast<std::size_t>(exec.workers)})};
+  }
+
+  Index make_index(Shape const& shape, Workspace& memory) const {
+    std::int64_t const parts = chooser.parts(shape);
+    Index index;
+    index.first = memory.take<typename First::Index, 1>({parts});
+    index.second = memory.take<typename Second::Index, 1>({parts});
+    index.takes_second = memory.take<std::uint8_t, 1>({parts});
+    index.lens = memory.take<std::int32_t, 1>({parts});
+    for (std::int64_t p = 0; p < parts; ++p) {
+      auto const one = first.make_index(part_of(shape), memory);
+      auto const other = second.make_index(part_of(shape), memory);
+      if (index.lens.data == nullptr) continue;
+      index.first(p) = one;
+      index.second(p) = other;
+    }
+    return index;
+  }
+
+  template <Storage T>
+  Status select(Cpu exec, Problem<T> const& problem, Workspace workspace, Index& index) const {
+    return each_part(exec, problem, workspace, index,
+                     [&](Cpu crew, auto const& method, Problem<T> const& part, Workspace memory, auto& of_part,
+                         std::int64_t) { return method.select(crew, part, memory, of_part); });
+  }
+
+  template <Storage T>
+  Status run(Cpu exec, Problem<T> const& problem, Workspace workspace, Index& index, AttentionOut<T> const& out) const {
+    if (Status s = out.check(problem); !s) return s;
+    return each_part(exec, problem, workspace, index,
+                     [&](Cpu crew, auto const& method, Problem<T> const& part, Workspace memory, auto& of_part,
+                         std::int64_t first_head) {
+                       return method.run(crew, part, memory, of_part,
+                                         detail::heads_of_out(out, first_head, part.heads_q()));
+                     });
+  }
+
+ private:
+  Shape part_of(Shape shape) const {
+    shape.heads_q /= chooser.parts(shape);
+    shape.heads_kv = 1;
+    return shape;
+  }
+
+  template <Storage T, class F>
+  Status each_part(Cpu exec, Problem<T> const& problem, Workspace workspace, Index& index, F const& f) const {
+    if (Status s = problem.check(); !s) return s;
+    Shape const shape = shape_of(problem);
+    if (Status s = chooser.check(shape); !s) return s;
+    std::int64_t const parts = chooser.parts(shape);
+    if (index.parts() != parts)
+      return Status::invalid("head_split: the index has another number of parts", index.parts(), parts);
+    if (Status s = chooser.choose(exec, problem, workspace, index.takes_second); !s) return s;
+    auto const run_part = [&](Cpu crew, std::int64_t p, Workspace memory) {
+      std::int64_t const heads = shape.heads_q / parts;
+      Problem<T> const part = detail::heads_of_problem(problem, p * heads, heads);
+      index.lens(p) = static_cast<std::int32_t>(part.kv.length(0));
+      return index.takes_second(p) != 0 ? f(crew, second, part, memory, index.second(p), p * heads)
+                                        : f(crew, first, part, memory, index.first(p), p * heads);
+    };
+    if (shape.len_q > 1 || exec.workers == 1) {
+      for (std::int64_t p = 0; p < parts; ++p)
+        if (Status s = run_part(exec, p, workspace); !s) return s;
+      return {};
+    }
+    Status* const complaints = workspace.take<Status>(exec.workers);
+    if (Status s = workspace.check("head_split: the workspace is smaller than planned"); !s) return s;
+    std::fill_n(complaints, exec.workers, Status{});
+    Workspace const shared = workspace.rest();
+    std::size_t const slice = shared.capacity_bytes() / static_cast<std::size_t>(exec.workers) / Workspace::kAlignment *
+                              Workspace::kAlignment;
+    exec.each(parts, [&](std::int64_t p, int worker) {
+      Workspace const own = shared.part(static_cast<std::size_t>(worker) * slice, slice);
+      if (Status const s = run_part(Cpu{}, p, own); !s) complaints[worker] = s;
+    });
+    for (int worker = 0; worker < exec.workers; ++worker)
+      if (!complaints[worker]) return complaints[worker];
+    return {};
+  }
+};
+
+}  // namespace lacuna

@@ -1,0 +1,3 @@
+#include "lacuna/lacuna.hpp"
+
+lacuna::HeadSplit<lacuna::VerticalSlash, lacuna::Dense> method;
