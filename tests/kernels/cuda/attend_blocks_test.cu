@@ -71,6 +71,50 @@ TEST_CASE("cuda attend blocks: every group equals the oracle", "[cuda]") {
       for (bool shared : {false, true}) equals_the_oracle<bfloat16>(kRagged, {0, 0, 1, group, 64}, {block, shared});
 }
 
+template <class T>
+std::string attend_grouped(BatchCase<T>& c, BatchBlocks const& kept, lacuna::cuda::UnionGroup group) {
+  auto const problem = c.problem();
+  auto const index = kept.index();
+  return support::run_on_device(
+      c,
+      [&](lacuna::Cuda exec, lacuna::Workspace& w) {
+        lacuna::cuda::reserve_attend_union(exec, lacuna::shape_of(problem), index.block_tokens, index.room, w, &group);
+      },
+      [&](lacuna::Cuda exec, lacuna::Workspace w) {
+        return lacuna::cuda::attend_union(exec, lacuna::AttendBlocksBatchArgs<T>{problem, index, c.out(), w}, &group);
+      });
+}
+
+TEST_CASE("cuda attend blocks: which units share a tile does not change a bit", "[cuda]") {
+  for (std::int64_t group : {4, 5})
+    for (std::int64_t block : {16, 32}) {
+      auto const inputs = support::make_batch<bfloat16>(kRagged, {0, 0, 2, group, 128}, Data::random);
+      BatchCase<bfloat16> c(inputs);
+      BatchBlocks const kept(inputs, 2 * group, block, 0.8);
+      std::vector<bfloat16> first;
+      for (auto path : {lacuna::cuda::Path::automatic, lacuna::cuda::Path::generic})
+        for (lacuna::cuda::UnionGroup units :
+             {lacuna::cuda::UnionGroup{8, 1}, {1, 1}, {2, 4}, {4, 2}, {3, 2}, {1, 5}}) {
+          CAPTURE(group, block, units.blocks, units.heads, static_cast<int>(path));
+          lacuna::cuda::use_path(path);
+          REQUIRE(attend_grouped(c, kept, units) == "");
+          if (first.empty()) first = c.out_bits();
+          REQUIRE(c.out_bits() == first);
+        }
+      lacuna::cuda::use_path(lacuna::cuda::Path::automatic);
+    }
+}
+
+TEST_CASE("cuda attend blocks: the generic path equals the oracle", "[cuda]") {
+  lacuna::cuda::use_path(lacuna::cuda::Path::generic);
+  for (std::int64_t block : {16, 32, 64, 128}) {
+    equals_the_oracle<bfloat16>(kRagged, {0, 0, 2, 4, 128}, {block, false});
+    equals_the_oracle<half>(kRagged, {0, 0, 1, 5, 64}, {block, false});
+  }
+  equals_the_oracle<bfloat16>(kRagged, {0, 0, 2, 2, 128}, {16, false}, Data::random, {}, Layout{false, 8, 1});
+  lacuna::cuda::use_path(lacuna::cuda::Path::automatic);
+}
+
 TEST_CASE("cuda attend blocks: windows, caps and sinks equal the oracle", "[cuda]") {
   for (Masks const& masks : {Masks{50, 0.0, true}, Masks{64, 20.0, false}, Masks{0, 5.0, true}, Masks{1, 0.0, true}})
     for (std::int64_t block : {16, 64, 128})

@@ -1,33 +1,12 @@
 #pragma once
 
 #include "lacuna/kernels/attend_blocks.hpp"
+#include "lacuna/kernels/cuda/attend_union.cuh"
+#include "lacuna/kernels/cuda/block_lists.cuh"
 #include "lacuna/kernels/cuda/flash_mma.cuh"
 
 namespace lacuna {
 namespace cuda {
-
-/// A BlockIndex on the device.
-struct DeviceBlocks {
-  std::int32_t const* blocks;
-  std::int32_t const* counts;
-  std::int64_t blocks_stride_head, counts_stride_head, room;
-  std::int32_t block_tokens;
-
-  explicit DeviceBlocks(BlockIndex const& index)
-      : blocks(index.blocks.data),
-        counts(index.counts.data),
-        blocks_stride_head(index.blocks.stride(0)),
-        counts_stride_head(index.counts.stride(0)),
-        room(index.room),
-        block_tokens(static_cast<std::int32_t>(index.block_tokens)) {}
-
-  __device__ std::int32_t const* row(std::int32_t head, std::int64_t r) const {
-    return blocks + head * blocks_stride_head + r * room;
-  }
-  __device__ std::int32_t count(std::int32_t head, std::int64_t r) const {
-    return counts[head * counts_stride_head + r];
-  }
-};
 
 /// The kept blocks of a block of queries, key by key.
 struct BlockKeys {
@@ -57,9 +36,10 @@ struct BlockKeys {
 }  // namespace cuda
 
 /// `heads` of the index: heads_q, or heads_kv; `room` as in BlockIndex.
-inline void reserve_attend_blocks(Cuda, BatchShape const&, std::int64_t heads, std::int64_t block_tokens,
-                                  std::int64_t room, Workspace&) {
-  (void)heads, (void)block_tokens, (void)room;
+inline void reserve_attend_blocks(Cuda exec, BatchShape const& shape, std::int64_t heads, std::int64_t block_tokens,
+                                  std::int64_t room, Workspace& memory) {
+  if (heads == shape.each.heads_q && cuda::union_suits(shape, block_tokens))
+    cuda::reserve_attend_union(exec, shape, block_tokens, room, memory);
 }
 
 template <Storage T>
@@ -67,6 +47,7 @@ template <Storage T>
 Status attend_blocks(Cuda exec, AttendBlocksBatchArgs<T> const& args) {
   if (Status s = args.check(); !s) return s;
   std::int64_t const tokens = args.index.block_tokens, heads = args.problem.heads_q() / args.index.heads();
+  if (cuda::union_serves(args)) return cuda::attend_union(exec, args);
   return cuda::for_dim(args.problem.dim(), [&]<int Dim>() {
     using Traits = cuda::FlashMmaTraits<T, Dim>;
     cuda::FlashRows const rows(tokens, heads, cuda::most_blocks(args.problem.max_len_q, tokens), Traits::rows);
