@@ -1,7 +1,10 @@
 #pragma once
 
+#include "lacuna/core/batch_problem.hpp"
+#include "lacuna/core/config.hpp"
 #include "lacuna/core/problem.hpp"
 #include "lacuna/core/shape.hpp"
+#include "lacuna/index/block_index.hpp"
 
 namespace lacuna {
 
@@ -31,6 +34,33 @@ struct PoolBlocksArgs {
   }
 };
 
+/// The same of a batch on the device, ready for tensor cores: each mean is the bfloat16 nearest to it, and behind it
+/// the bfloat16 nearest to what that leaves out; together they are good to 2^-17.
+template <Storage T>
+struct PoolBlocksBatchArgs {
+  BatchProblem<T> problem;
+  std::int64_t block_tokens = 16;
+  TensorView<bfloat16, 4> queries;  // out [heads_q, rows, 2, dim], the rows of a BlockIndex; no axis padded
+  TensorView<bfloat16, 4> keys;     // out [batch * heads_kv, key blocks, 2, dim]; no axis padded
+
+  Status check() const {
+    if (Status s = problem.check(); !s) return s;
+    if (block_tokens < 1) return Status::invalid("pool_blocks: block_tokens must be at least 1", block_tokens, 1);
+    std::int64_t const rows = BlockIndex::first_row(problem.batch, problem.tokens_q(), block_tokens);
+    std::int64_t const blocks = (problem.max_len_k + block_tokens - 1) / block_tokens;
+    if (queries.extent(0) != problem.heads_q() || queries.extent(1) < rows || queries.extent(3) != problem.dim())
+      return Status::invalid("pool_blocks: queries must be [heads_q, rows, 2, dim]", queries.extent(1), rows);
+    if (keys.extent(0) != problem.batch * problem.heads_kv() || keys.extent(1) < blocks ||
+        keys.extent(3) != problem.dim())
+      return Status::invalid("pool_blocks: keys must be [batch * heads_kv, key blocks, 2, dim]", keys.extent(1),
+                             blocks);
+    return {};
+  }
+};
+
 }  // namespace lacuna
 
 #include "lacuna/kernels/cpu/pool_blocks.hpp"
+#if LACUNA_CUDA
+#include "lacuna/kernels/cuda/pool_blocks.cuh"
+#endif

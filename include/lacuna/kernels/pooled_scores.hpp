@@ -2,9 +2,12 @@
 
 #include <cstdint>
 
+#include "lacuna/core/batch_problem.hpp"
+#include "lacuna/core/config.hpp"
 #include "lacuna/core/exec.hpp"
 #include "lacuna/core/status.hpp"
 #include "lacuna/core/tensor_view.hpp"
+#include "lacuna/index/scores.hpp"
 
 namespace lacuna {
 
@@ -27,6 +30,33 @@ struct PooledScoresArgs {
   }
 };
 
+/// The rows [first_row, first_row + scores.extent(1)) of every query head of a batch, from what pool_blocks made of it.
+/// Only the candidates of a row are written: the key blocks up to its own. Blocks that a sliding window hides from all
+/// of a row's queries get -inf.
+template <Storage T>
+struct PooledScoresBatchArgs {
+  BatchProblem<T> problem;
+  std::int64_t block_tokens = 16;
+  TensorView<bfloat16 const, 4> queries;  // [heads_q, rows, 2, dim]
+  TensorView<bfloat16 const, 4> keys;     // [batch * heads_kv, key blocks, 2, dim]
+  std::int64_t first_row = 0;
+  Scores scores;  // out [heads_q, rows of the chunk, key blocks or more]; the last axis dense, the others even
+
+  Status check() const {
+    if (Status s = problem.check(); !s) return s;
+    if (scores.extent(0) != problem.heads_q() || scores.extent(2) < keys.extent(1))
+      return Status::invalid("pooled_scores: scores must be [heads_q, rows, key blocks]", scores.extent(2),
+                             keys.extent(1));
+    if (scores.stride(0) % 2 != 0 || scores.stride(1) % 2 != 0 || scores.stride(2) != 1)
+      return Status::invalid("pooled_scores: rows of scores must be dense and begin at even places", scores.stride(1),
+                             2);
+    return {};
+  }
+};
+
 }  // namespace lacuna
 
 #include "lacuna/kernels/cpu/pooled_scores.hpp"
+#if LACUNA_CUDA
+#include "lacuna/kernels/cuda/pooled_scores.cuh"
+#endif

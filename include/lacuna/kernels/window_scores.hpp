@@ -2,6 +2,8 @@
 
 #include <cstdint>
 
+#include "lacuna/core/batch_problem.hpp"
+#include "lacuna/core/config.hpp"
 #include "lacuna/core/exec.hpp"
 #include "lacuna/core/problem.hpp"
 #include "lacuna/core/shape.hpp"
@@ -50,6 +52,42 @@ struct WindowScoresArgs {
   }
 };
 
+/// The same of a batch, on the device: the last min(window, queries) queries of each sequence. A row is (sequence,
+/// query head), or (sequence, KV head) and then the mean over its group.
+template <Storage T>
+struct WindowScoresBatchArgs {
+  BatchProblem<T> problem;
+  std::int64_t window = 256;
+  TensorView<float, 2> columns;    // out [batch * heads, max_len_k or more]; only what the sequence holds is written
+  TensorView<float, 2> diagonals;  // out, as columns; data may be null
+  Workspace scratch;               // device memory, as reserve_window_scores takes
+  WindowReduction reduction = WindowReduction::sum;
+
+  static constexpr std::int64_t kMostQueries = 4096;
+
+  Status check() const {
+    if (Status s = problem.check(); !s) return s;
+    if (window < 1 || window > kMostQueries)
+      return Status::invalid("window_scores: window must be in 1..4096", window, kMostQueries);
+    std::int64_t const rows = columns.extent(0);
+    if (rows != problem.batch * problem.heads_q() && rows != problem.batch * problem.heads_kv())
+      return Status::invalid("window_scores: columns must have one row per sequence and KV head or query head", rows,
+                             problem.batch * problem.heads_kv());
+    if (columns.extent(1) < problem.max_len_k)
+      return Status::invalid("window_scores: columns must be as wide as max_len_k", columns.extent(1),
+                             problem.max_len_k);
+    if (diagonals.data != nullptr && (diagonals.extent(0) != rows || diagonals.extent(1) < problem.max_len_k))
+      return Status::invalid("window_scores: columns and diagonals must have the same extents", diagonals.extent(1),
+                             problem.max_len_k);
+    if (diagonals.data != nullptr && reduction != WindowReduction::sum)
+      return Status::invalid("window_scores: diagonals are plain sums; otherwise their data must be null");
+    return {};
+  }
+};
+
 }  // namespace lacuna
 
 #include "lacuna/kernels/cpu/window_scores.hpp"
+#if LACUNA_CUDA
+#include "lacuna/kernels/cuda/window_scores.cuh"
+#endif
