@@ -64,3 +64,6 @@ struct AttendVerticalSlashBatchArgs {
 }  // namespace lacuna
 
 #include "lacuna/kernels/cpu/attend_vertical_slash.hpp"
+#if LACUNA_CUDA
+#include "lacuna/kernels/cuda/attend_vertical_slash.cuh"
+#endif
