@@ -1,5 +1,6 @@
 #pragma once
 
+#include "lacuna/core/batch_problem.hpp"
 #include "lacuna/core/dtype.hpp"
 #include "lacuna/core/exec.hpp"
 #include "lacuna/core/kv_view.hpp"
@@ -28,6 +29,60 @@ struct PageBoundsArgs {
   }
 };
 
+/// The same for a batch, whose last `new_tokens` tokens of each head are new; pages that hold one are rebuilt from all
+/// of their keys. All pointers are the device's.
+template <class T>
+struct PageBoundsBatchArgs {
+  BatchKv<T> kv;
+  std::int64_t batch = 0;
+  std::int64_t max_len_k = 0;
+  std::int64_t new_tokens = 0;
+  TensorView<T, 5> bounds;  // out [batch, heads_kv, pages, 2, dim]; the last axis is dense
+  std::int64_t page_tokens = 0;
+
+  Status check() const {
+    if (page_tokens < 1) return Status::invalid("page_bounds: page_tokens must be at least 1", page_tokens, 1);
+    if (bounds.extent(0) != batch || bounds.extent(1) != kv.heads_kv || bounds.extent(3) != 2 ||
+        bounds.extent(4) != kv.dim || bounds.stride(4) != 1)
+      return Status::invalid("page_bounds: bounds must be [batch, heads_kv, pages, 2, dim]", bounds.extent(4), kv.dim);
+    if (max_len_k > bounds.extent(2) * page_tokens)
+      return Status::invalid("page_bounds: more tokens than pages", max_len_k, bounds.extent(2) * page_tokens);
+    if (kv.dim % 2 != 0) return Status::invalid("page_bounds: dim must be even on the device", kv.dim, 2);
+    return {};
+  }
+};
+
+/// Stores new keys and values behind those that a batch holds, and brings the bounds of their pages up to date in the
+/// same pass. All pointers are the device's.
+template <class T>
+struct AppendKvBatchArgs {
+  PageBoundsBatchArgs<T> cache;  // lens count the new tokens already; bounds.data may be null: none are kept
+  T* k = nullptr;                // cache.kv.k and cache.kv.v, to write
+  T* v = nullptr;
+  TensorView<T const, 3> new_k;  // [tokens, heads_kv, dim]; the last axis is dense
+  TensorView<T const, 3> new_v;
+  std::int32_t const* cu_new = nullptr;  // [batch + 1], where a sequence's new tokens begin; null: new_tokens of each
+
+  Status check() const {
+    if (k != cache.kv.k || v != cache.kv.v) return Status::invalid("append_kv: k and v must be those of the cache");
+    if (cache.bounds.data != nullptr)
+      if (Status s = cache.check(); !s) return s;
+    if (new_k.extents != new_v.extents || new_k.extent(1) != cache.kv.heads_kv || new_k.extent(2) != cache.kv.dim ||
+        new_k.stride(2) != 1 || new_v.stride(2) != 1)
+      return Status::invalid("append_kv: new_k and new_v must be [tokens, heads_kv, dim], the last axis dense",
+                             new_k.extent(1), cache.kv.heads_kv);
+    if (cu_new == nullptr && new_k.extent(0) != cache.batch * cache.new_tokens)
+      return Status::invalid("append_kv: without cu_new every sequence must have new_tokens", new_k.extent(0),
+                             cache.batch * cache.new_tokens);
+    if (cache.kv.dim % 2 != 0) return Status::invalid("append_kv: dim must be even on the device", cache.kv.dim, 2);
+    return {};
+  }
+};
+
 }  // namespace lacuna
 
 #include "lacuna/kernels/cpu/page_bounds.hpp"
+
+#if LACUNA_CUDA
+#include "lacuna/kernels/cuda/page_bounds.cuh"
+#endif
