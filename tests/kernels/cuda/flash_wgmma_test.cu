@@ -7,9 +7,11 @@
 
 #include "lacuna/core/batch_problem.hpp"
 #include "lacuna/index/block_index.hpp"
+#include "lacuna/index/vertical_slash_index.hpp"
+#include "lacuna/kernels/cuda/flash_wgmma_vertical_slash.cuh"
 #include "reference/attention.hpp"
 #include "reference/block_sparse.hpp"
-#include "reference/window.hpp"
+#include "reference/vertical_slash.hpp"
 #include "support/batch_case.hpp"
 #include "support/catch.hpp"
 #include "support/compare.hpp"
@@ -27,6 +29,14 @@ using lacuna::half;
 DeviceMemory flash_scratch() {
   lacuna::Workspace counting;
   lacuna::cuda::reserve_flash_wgmma(counting);
+  return DeviceMemory(counting.used_bytes());
+}
+template <class T>
+DeviceMemory slash_scratch(BatchCase<T> const& c, lacuna::VerticalSlashIndex const& index) {
+  auto const batch = static_cast<std::int64_t>(c.sequences().size());
+  lacuna::Workspace counting;
+  lacuna::cuda::reserve_flash_wgmma_slashes<T>(counting, batch, index.counts.extent(0) / batch, index.columns.extent(1),
+                                               c.sequences()[0].dim);
   return DeviceMemory(counting.used_bytes());
 }
 
@@ -89,14 +99,15 @@ struct Lists {
 
 /// Runs `launch(exec, scratch)` twice; the answers must be right, alike, and all that was written.
 template <class T, class Launch, class KeysOf>
-void equals_the_oracle(BatchCase<T>& c, Launch const& launch, KeysOf const& keys_of, Data data = Data::random) {
+void equals_the_oracle(BatchCase<T>& c, DeviceMemory const& scratch, Launch const& launch, KeysOf const& keys_of,
+                       Data data = Data::random) {
   Stream stream;
-  DeviceMemory const scratch = flash_scratch();
   lacuna::Status const status = launch(lacuna::Cuda{stream}, scratch.workspace());
   REQUIRE(std::string(status.message) == "");
   stream.wait();
   c.fetch();
   REQUIRE(c.nothing_else_was_written());
+  REQUIRE(scratch.guards_untouched());
   for (std::size_t b = 0; b < c.sequences().size(); ++b) {
     ref::Inputs const& in = c.sequences()[b];
     CAPTURE(b, in.len_q, in.len_k);
@@ -121,7 +132,7 @@ void dense_equals_the_oracle(std::vector<ref::Inputs> sequences, Layout layout =
   BatchCase<T> c(std::move(sequences), layout);
   REQUIRE(served(c));
   equals_the_oracle(
-      c,
+      c, flash_scratch(),
       [&](lacuna::Cuda exec, lacuna::Workspace scratch) {
         return lacuna::cuda::launch_flash_wgmma(exec, c.problem(), c.out(), scratch);
       },
@@ -135,11 +146,74 @@ void blocks_equal_the_oracle(std::vector<ref::Inputs> sequences, std::int64_t to
   Lists const lists(c, tokens, shared, density, 17);
   REQUIRE(lacuna::cuda::flash_wgmma_serves(c.problem(), c.out(), lists.index()));
   equals_the_oracle(
-      c,
+      c, flash_scratch(),
       [&](lacuna::Cuda exec, lacuna::Workspace scratch) {
         return lacuna::cuda::launch_flash_wgmma(exec, c.problem(), c.out(), lists.index(), scratch);
       },
       [&](std::size_t b, std::int64_t head, std::int64_t row) { return lists.keys(c.sequences()[b], b, head, row); });
+}
+
+/// Random columns and diagonals of a batch.
+struct Slashes {
+  std::int64_t heads, room = 1;
+  std::vector<ref::Units> columns, diagonals;  // [batch * heads]
+  std::unique_ptr<DeviceArray<std::int32_t>> d_columns, d_diagonals, d_counts;
+
+  template <class T>
+  Slashes(BatchCase<T> const& c, bool shared, double density, std::uint64_t seed) {
+    auto const& sequences = c.sequences();
+    heads = shared ? sequences[0].heads_kv : sequences[0].heads_q;
+    Random random(seed);
+    for (ref::Inputs const& in : sequences)
+      for (std::int64_t h = 0; h < heads; ++h) {
+        columns.push_back(random.subset(in.len_k, density));
+        diagonals.push_back(random.subset(in.len_k, density * 0.5));
+        if (random.uniform() < 0.7 && (diagonals.back().empty() || diagonals.back()[0] != 0))
+          diagonals.back().insert(diagonals.back().begin(), 0);
+        if (random.uniform() < 0.1) diagonals.back().clear();
+        if (random.uniform() < 0.1) columns.back().clear();
+        room = std::max({room, static_cast<std::int64_t>(columns.back().size()),
+                         static_cast<std::int64_t>(diagonals.back().size())});
+      }
+    std::vector<std::int32_t> ids(columns.size() * static_cast<std::size_t>(room), -12345), offsets(ids), counts;
+    for (std::size_t row = 0; row < columns.size(); ++row) {
+      std::size_t const at = row * static_cast<std::size_t>(room);
+      std::copy(columns[row].begin(), columns[row].end(), ids.begin() + static_cast<std::ptrdiff_t>(at));
+      std::copy(diagonals[row].begin(), diagonals[row].end(), offsets.begin() + static_cast<std::ptrdiff_t>(at));
+      counts.push_back(static_cast<std::int32_t>(columns[row].size()));
+      counts.push_back(static_cast<std::int32_t>(diagonals[row].size()));
+    }
+    d_columns = std::make_unique<DeviceArray<std::int32_t>>(ids);
+    d_diagonals = std::make_unique<DeviceArray<std::int32_t>>(offsets);
+    d_counts = std::make_unique<DeviceArray<std::int32_t>>(counts);
+  }
+  lacuna::VerticalSlashIndex index() const {
+    auto const rows = static_cast<std::int64_t>(columns.size());
+    lacuna::VerticalSlashIndex index;
+    index.columns = lacuna::dense_view<std::int32_t, 2>(d_columns->data(), {rows, room});
+    index.diagonals = lacuna::dense_view<std::int32_t, 2>(d_diagonals->data(), {rows, room});
+    index.counts = lacuna::dense_view<std::int32_t, 2>(d_counts->data(), {rows, 2});
+    return index;
+  }
+};
+
+template <class T>
+void slashes_equal_the_oracle(std::vector<ref::Inputs> sequences, bool shared, double density, Layout layout = {}) {
+  BatchCase<T> c(std::move(sequences), layout);
+  Slashes const slashes(c, shared, density, 23);
+  lacuna::VerticalSlashIndex const index = slashes.index();
+  REQUIRE(lacuna::cuda::flash_wgmma_serves(c.problem(), c.out(), index));
+  equals_the_oracle(
+      c, slash_scratch(c, index),
+      [&](lacuna::Cuda exec, lacuna::Workspace scratch) {
+        return lacuna::cuda::launch_flash_wgmma(exec, c.problem(), c.out(), index, scratch);
+      },
+      [&](std::size_t b, std::int64_t head, std::int64_t row) {
+        ref::Inputs const& in = c.sequences()[b];
+        std::size_t const at =
+            b * static_cast<std::size_t>(slashes.heads) + static_cast<std::size_t>(head * slashes.heads / in.heads_q);
+        return ref::vertical_slash_keys(slashes.columns[at], slashes.diagonals[at], in.position(row), index.tile);
+      });
 }
 
 /// A ragged batch: a long prompt, a chunk at the end of a longer cache, nothing, a single query, a single token.
@@ -235,6 +309,24 @@ TEST_CASE("cuda flash_wgmma: block lists over other layouts and densities", "[cu
         CAPTURE(tokens, density, page);
         blocks_equal_the_oracle<bfloat16>(ragged<bfloat16>(128, 2, 4), tokens, true, {page == 0, 0, page}, density);
       }
+}
+
+TEMPLATE_TEST_CASE("cuda flash_wgmma: columns and diagonals equal the oracle", "[cuda][hopper]", bfloat16, half) {
+  if (!here()) return;
+  std::int64_t const dim = GENERATE(64, 128, 256);
+  double const density = GENERATE(0.02, 0.2, 0.9);
+  bool const shared = GENERATE(false, true);
+  CAPTURE(dim, density, shared);
+  slashes_equal_the_oracle<TestType>(ragged<TestType>(dim, 2, 2), shared, density, {shared, 0, 0});
+}
+
+TEST_CASE("cuda flash_wgmma: long lists of columns and diagonals", "[cuda][hopper]") {
+  if (!here()) return;
+  double const density = GENERATE(0.01, 0.05, 0.3);
+  CAPTURE(density);
+  slashes_equal_the_oracle<bfloat16>({make_inputs<bfloat16>({1500, 1500, 1, 2, 128}, Data::random, 3),
+                                      make_inputs<bfloat16>({200, 3000, 1, 2, 128}, Data::random, 4)},
+                                     false, density);
 }
 
 TEST_CASE("cuda flash_wgmma: says no to what the copy engine cannot fetch", "[cuda][hopper]") {

@@ -22,14 +22,14 @@ namespace lacuna::cuda {
 /// warp brings queries, keys and values by the copy engine, a warpgroup for every 64 rows multiplies. Reads a tile's
 /// queries once and 2 * keys * dim * 2 bytes a step, from L2 for the most part; writes each answer once.
 template <class Tile>
-__global__ void __launch_bounds__(FlashPlan<Tile>::threads, Tile::blocks_per_sm)
-    flash_wgmma_kernel(__grid_constant__ FlashArgs<typename Tile::Element> const args) {
+__global__ void __launch_bounds__(HopperPlan<Tile>::threads, Tile::blocks_per_sm)
+    flash_wgmma_kernel(__grid_constant__ HopperArgs<typename Tile::Element> const args) {
 #if defined(__CUDA_ARCH_FEAT_SM90_ALL)
-  using Plan = FlashPlan<Tile>;
+  using Plan = HopperPlan<Tile>;
   extern __shared__ __align__(1024) std::byte smem[];
-  auto& barriers = *reinterpret_cast<FlashBarriers<Tile>*>(smem + Plan::barriers_at);
-  auto* const works = reinterpret_cast<FlashWork<Tile>*>(smem + Plan::works_at);
-  auto* const steps = reinterpret_cast<FlashStep<Tile>*>(smem + Plan::steps_at);
+  auto& barriers = *reinterpret_cast<HopperBarriers<Tile>*>(smem + Plan::barriers_at);
+  auto* const works = reinterpret_cast<HopperWork<Tile>*>(smem + Plan::works_at);
+  auto* const steps = reinterpret_cast<HopperStep<Tile>*>(smem + Plan::steps_at);
   if (threadIdx.x == 0) {
     constexpr int kWarps = Tile::consumers * 4;
     barrier_init(&barriers.queries_full, 1);
@@ -45,10 +45,10 @@ __global__ void __launch_bounds__(FlashPlan<Tile>::threads, Tile::blocks_per_sm)
   __syncthreads();
   if (threadIdx.x / 128 == Tile::consumers) {
     give_registers<Tile::producer_registers>();
-    if (threadIdx.x / 32 == Tile::consumers * 4) FlashProducer<Tile>(args, smem, barriers, works, steps).run();
+    if (threadIdx.x / 32 == Tile::consumers * 4) HopperProducer<Tile>(args, smem, barriers, works, steps).run();
   } else {
     take_registers<Tile::consumer_registers>();
-    FlashConsumer<Tile>(args, smem, barriers, works, steps).run();
+    HopperConsumer<Tile>(args, smem, barriers, works, steps).run();
   }
 #endif
 }
@@ -64,7 +64,7 @@ bool flash_serves(BatchProblem<T> const& p, AttentionOut<T> const& out) {
   bool const dims = p.dim() == 64 || p.dim() == 128 || p.dim() == 256;
   bool const queries = boxable(p.q.data) && boxable(p.q.stride(0)) && boxable(p.q.stride(1));
   bool const keys = boxable(p.kv.k) && boxable(p.kv.v) && boxable(p.kv.stride_head) && boxable(p.kv.stride_token) &&
-                    (!p.kv.paged() || (boxable(p.kv.stride_page) && p.kv.page_tokens % kUnitRows == 0));
+                    (!p.kv.paged() || (boxable(p.kv.stride_page) && p.kv.page_tokens % kWarpRows == 0));
   bool const answers = boxable(out.out.data) && boxable(out.out.stride(0)) && boxable(out.out.stride(1));
   return dims && queries && keys && answers && p.logit_scale() > 0.0F && p.tokens_q() > 0 && p.max_len_k > 0;
 }
@@ -122,22 +122,19 @@ inline int multiprocessors() {
   return count;
 }
 
-template <class Tile, class T>
-Status launch_flash(Cuda exec, BatchProblem<T> const& p, AttentionOut<T> const& out, FlashLists const& lists,
-                    std::int64_t span, Workspace scratch) {
-  using Plan = FlashPlan<Tile>;
+/// `complete` adds to the arguments what only its index knows.
+template <class Tile, class T, class Complete>
+Status launch_flash(Cuda exec, BatchProblem<T> const& p, AttentionOut<T> const& out, std::int64_t block_tokens,
+                    std::int64_t span, Workspace scratch, Complete&& complete) {
+  using Plan = HopperPlan<Tile>;
   auto* const next_tile = scratch.take<std::int32_t>(1);
   if (Status s = scratch.check("flash_wgmma: scratch is too small"); !s) return s;
-  std::int64_t const box = key_box_rows<Tile>(p, lists.block_tokens);
-  FlashArgs<T> args{{},
-                    {},
-                    {},
-                    DeviceProblem<T>(p),
-                    DeviceAnswer<T>(out),
-                    lists,
-                    next_tile,
-                    static_cast<std::int32_t>(span),
-                    static_cast<std::int32_t>(box)};
+  std::int64_t const box = key_box_rows<Tile>(p, block_tokens);
+  HopperArgs<T> args{.problem = DeviceProblem<T>(p),
+                     .answer = DeviceAnswer<T>(out),
+                     .next_tile = next_tile,
+                     .span = static_cast<std::int32_t>(span),
+                     .key_box_rows = static_cast<std::int32_t>(box)};
   Status s = encode_rows(args.queries, p.q.data, p.dim(), p.tokens_q(), p.q.stride(0), p.heads_q(), p.q.stride(1), 0,
                          std::min<std::int64_t>(span, 64), 1);
   if (!s) return s;
@@ -154,6 +151,7 @@ Status launch_flash(Cuda exec, BatchProblem<T> const& p, AttentionOut<T> const& 
                       halves);
     if (!s) return s;
   }
+  if (Status completed = complete(args); !completed) return completed;
   cudaError_t const error = cudaMemsetAsync(next_tile, 0, sizeof(std::int32_t), exec.stream);
   if (error != cudaSuccess) return {Errc::launch_failed, cudaGetErrorString(error), error, 0};
   std::int64_t const spans = p.tokens_q() / span + 2 * p.batch;
@@ -192,7 +190,8 @@ template <Storage T>
 Status launch_flash_wgmma(Cuda exec, BatchProblem<T> const& problem, AttentionOut<T> const& out, Workspace scratch) {
   Status status = Status::invalid("flash_wgmma: not compiled for this device");
   detail::with_flash_tile<WideTile, T>(problem.dim(), [&]<class Tile>(Tile) {
-    status = detail::launch_flash<Tile>(exec, problem, out, FlashLists{}, FlashPlan<Tile>::rows, scratch);
+    status = detail::launch_flash<Tile>(exec, problem, out, 0, HopperPlan<Tile>::rows, scratch,
+                                        [](auto&) { return Status{}; });
     return true;
   });
   return status;
@@ -214,17 +213,20 @@ bool flash_wgmma_serves(BatchProblem<T> const& problem, AttentionOut<T> const& o
 template <Storage T>
 Status launch_flash_wgmma(Cuda exec, BatchProblem<T> const& problem, AttentionOut<T> const& out,
                           BlockIndex const& index, Workspace scratch) {
-  FlashLists const lists{index.blocks.data,
-                         index.counts.data,
-                         index.blocks.stride(0),
-                         index.counts.stride(0),
-                         index.room,
-                         static_cast<std::int32_t>(index.block_tokens),
-                         static_cast<std::int32_t>(problem.heads_q() / index.heads())};
+  HopperLists const lists{index.blocks.data,
+                          index.counts.data,
+                          index.blocks.stride(0),
+                          index.counts.stride(0),
+                          index.room,
+                          static_cast<std::int32_t>(index.block_tokens),
+                          static_cast<std::int32_t>(problem.heads_q() / index.heads())};
   Status status = Status::invalid("flash_wgmma: not compiled for this device");
   auto const launch_with = [&]<class Tile>(Tile) {
-    std::int64_t const span = std::min<std::int64_t>(index.block_tokens, FlashPlan<Tile>::rows);
-    status = detail::launch_flash<Tile>(exec, problem, out, lists, span, scratch);
+    std::int64_t const span = std::min<std::int64_t>(index.block_tokens, HopperPlan<Tile>::rows);
+    status = detail::launch_flash<Tile>(exec, problem, out, index.block_tokens, span, scratch, [&](auto& args) {
+      args.lists = lists;
+      return Status{};
+    });
     return true;
   };
   if (index.block_tokens % 128 == 0)

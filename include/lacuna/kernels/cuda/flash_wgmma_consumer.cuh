@@ -12,7 +12,7 @@
 namespace lacuna::cuda {
 
 /// Running softmax of the two rows that a thread holds a quarter of; logits in units of `scale` powers of two.
-struct FlashRows {
+struct HopperSoftmax {
   float highest[2] = {-INFINITY, -INFINITY};
   float sum[2] = {0.0F, 0.0F};  // of this thread's columns alone
 };
@@ -24,17 +24,17 @@ __device__ __forceinline__ float tanh_by_exp(float x) {
 
 /// One warpgroup of consumers.
 template <class Tile>
-class FlashConsumer {
+class HopperConsumer {
   using T = typename Tile::Element;
-  using Plan = FlashPlan<Tile>;
+  using Plan = HopperPlan<Tile>;
   using Products = Wgmma<T>;
   static constexpr int kValueColumns = Tile::dim == 64 ? 64 : 128;  // of one product
   static constexpr int kValueParts = Tile::dim / kValueColumns;
   static constexpr bool kTakesTurns = Tile::consumers == 2;
 
  public:
-  __device__ FlashConsumer(FlashArgs<T> const& args, std::byte* smem, FlashBarriers<Tile>& barriers,
-                           FlashWork<Tile> const* works, FlashStep<Tile> const* steps)
+  __device__ HopperConsumer(HopperArgs<T> const& args, std::byte* smem, HopperBarriers<Tile>& barriers,
+                            HopperWork<Tile> const* works, HopperStep<Tile> const* steps)
       : args_(args),
         barriers_(barriers),
         works_(works),
@@ -51,10 +51,10 @@ class FlashConsumer {
     if (kTakesTurns && group_ == 1) named_barrier_arrive(1, 256);
     for (std::uint32_t tile = 0;; ++tile) {
       barrier_wait(&barriers_.queries_full, tile & 1);
-      FlashWork<Tile> const& work = works_[tile & 1];
-      std::int32_t const steps = work.steps;
-      if (steps < 0) break;
-      attend(work.units[group_ * 4 + warp_], steps);
+      HopperWork<Tile> const& work = works_[tile & 1];
+      HopperTask const task = work.task;
+      if (task == HopperTask::stop) break;
+      attend(work.units[group_ * 4 + warp_], task);
     }
     if (kTakesTurns && group_ == 0) named_barrier_sync(1, 256);
   }
@@ -66,24 +66,23 @@ class FlashConsumer {
   using Weights = std::uint32_t[Tile::keys / 16][4];
   using Out = float[kValueParts][kValueColumns / 2];
 
-  __device__ void attend(FlashUnit const unit, std::int32_t steps) {
+  __device__ void attend(HopperUnit const unit, HopperTask task) {
     Out out;
 #pragma unroll
     for (int part = 0; part < kValueParts; ++part)
 #pragma unroll
       for (int i = 0; i < kValueColumns / 2; ++i) out[part][i] = 0.0F;
-    FlashRows rows;
-    if (steps == 0) {
+    HopperSoftmax rows;
+    if (task == HopperTask::attend)
+      walk(unit, rows, out);
+    else
       release(&barriers_.queries_empty);
-    } else {
-      walk(unit, steps, rows, out);
-    }
     finish(unit, rows, out);
   }
 
   /// Scores of step t + 1 are computed while those of step t, now weights, multiply the values: one softmax runs under
   /// the tensor cores' work of both. The first step, and the last values, stand outside the loop.
-  __device__ void walk(FlashUnit const unit, std::int32_t steps, FlashRows& rows, Out& out) {
+  __device__ void walk(HopperUnit const unit, HopperSoftmax& rows, Out& out) {
     std::int32_t const position = unit.position + lane_ / 4;
     std::uint32_t queries[Tile::queries_in_registers ? Tile::dim / 16 : 1][4];
     if constexpr (Tile::queries_in_registers) {
@@ -93,22 +92,18 @@ class FlashConsumer {
     Scores scores;
     Weights weights;
     float fade[2];
-    std::uint32_t slot = begun_ % Tile::stages, parity = begun_ / Tile::stages & 1;
-    begun_ += steps;
+    std::uint32_t slot = slot_, parity = parity_;
     barrier_wait(&barriers_.keys_full[slot], parity);
     score(queries, slot, scores);
     wait_products<0>();
     settle(scores);
-    mask(slot, position, scores);
+    bool last = mask(slot, position, scores);
     release(&barriers_.keys_empty[slot]);
     soften(scores, rows, fade);
     weigh(scores, weights);
-    for (std::int32_t step = 1; step < steps; ++step) {
+    while (!last) {
       std::uint32_t const slot_before = slot, parity_before = parity;
-      if (++slot == Tile::stages) {
-        slot = 0;
-        parity ^= 1;
-      }
+      go_on(slot, parity);
       barrier_wait(&barriers_.keys_full[slot], parity);
       if constexpr (kTakesTurns) named_barrier_sync(1 + group_, 256);
       score(queries, slot, scores);
@@ -117,7 +112,7 @@ class FlashConsumer {
       if constexpr (kTakesTurns) named_barrier_arrive(2 - group_, 256);
       wait_products<1>();
       settle(scores);
-      mask(slot, position, scores);
+      last = mask(slot, position, scores);
       release(&barriers_.keys_empty[slot]);
       soften(scores, rows, fade);
       wait_products<0>();
@@ -135,6 +130,15 @@ class FlashConsumer {
     wait_products<0>();
     settle_out(out);
     release(&barriers_.values_empty[slot]);
+    go_on(slot, parity);
+    slot_ = slot;
+    parity_ = parity;
+  }
+  __device__ static void go_on(std::uint32_t& slot, std::uint32_t& parity) {
+    if (++slot == Tile::stages) {
+      slot = 0;
+      parity ^= 1;
+    }
   }
 
   /// One lane of each warp tells the producer.
@@ -185,28 +189,41 @@ class FlashConsumer {
     products_close();
   }
 
-  /// Caps the logits if asked to, and removes those that a row may not see.
-  __device__ void mask(std::uint32_t slot, std::int32_t position, Scores& scores) const {
+  /// Caps the logits if asked to, and removes those that a row may not see. Whether this step was the last.
+  __device__ bool mask(std::uint32_t slot, std::int32_t position, Scores& scores) const {
     if (capped_) {
 #pragma unroll
       for (int i = 0; i < Tile::keys / 2; ++i) scores[i] = tanh_by_exp(scores[i] * logit_to_cap_);
     }
-    FlashStep<Tile> const& step = steps_[slot];
-    if (step.masked == 0) return;
-    std::int32_t const window = args_.problem.window_tokens;
+    HopperStep<Tile> const& step = steps_[slot];
+    if (step.mask == HopperMask::position) {
+      std::int32_t const window = args_.problem.window_tokens;
 #pragma unroll
-    for (int chunk = 0; chunk < Tile::keys / 8; ++chunk) {
-      std::int32_t const key = step.first_key[chunk / 2] + chunk % 2 * 8 + lane_ % 4 * 2;
+      for (int chunk = 0; chunk < Tile::keys / 8; ++chunk) {
+        std::int32_t const key = step.first_key[chunk / 2] + chunk % 2 * 8 + lane_ % 4 * 2;
 #pragma unroll
-      for (int i = 0; i < 4; ++i) {
-        std::int32_t const back = position + i / 2 * 8 - (key + i % 2);
-        if (back < 0 || back >= window) scores[chunk * 4 + i] = -INFINITY;
+        for (int i = 0; i < 4; ++i) {
+          std::int32_t const back = position + i / 2 * 8 - (key + i % 2);
+          if (back < 0 || back >= window) scores[chunk * 4 + i] = -INFINITY;
+        }
       }
     }
+    if constexpr (Tile::slashes) {
+      if (step.mask == HopperMask::column) {
+#pragma unroll
+        for (int chunk = 0; chunk < Tile::keys / 8; ++chunk) {
+          std::uint32_t const counts = step.columns[chunk / 4] >> (chunk % 4 * 8 + lane_ % 4 * 2);
+#pragma unroll
+          for (int i = 0; i < 4; ++i)
+            if ((counts >> i % 2 & 1U) == 0) scores[chunk * 4 + i] = -INFINITY;
+        }
+      }
+    }
+    return step.last != 0;
   }
 
   /// Scores become 2^(score - highest), and `fade` what that does to everything before.
-  __device__ void soften(Scores& scores, FlashRows& rows, float (&fade)[2]) const {
+  __device__ void soften(Scores& scores, HopperSoftmax& rows, float (&fade)[2]) const {
     float base[2];
 #pragma unroll
     for (int r = 0; r < 2; ++r) {
@@ -230,7 +247,7 @@ class FlashConsumer {
     for (int i = 0; i < Tile::keys / 4; ++i) weights[i / 4][i % 4] = pack2<T>(scores[2 * i], scores[2 * i + 1]);
   }
 
-  __device__ void finish(FlashUnit const unit, FlashRows const& rows, Out const& out) const {
+  __device__ void finish(HopperUnit const unit, HopperSoftmax const& rows, Out const& out) const {
     float const* const sinks = args_.problem.sink_logits;
     float const sink = sinks == nullptr ? -INFINITY : sinks[unit.head] * kLog2E;
 #pragma unroll
@@ -253,15 +270,15 @@ class FlashConsumer {
     }
   }
 
-  FlashArgs<T> const& args_;
-  FlashBarriers<Tile>& barriers_;
-  FlashWork<Tile> const* works_;
-  FlashStep<Tile> const* steps_;
+  HopperArgs<T> const& args_;
+  HopperBarriers<Tile>& barriers_;
+  HopperWork<Tile> const* works_;
+  HopperStep<Tile> const* steps_;
   std::uint32_t smem_;
   std::int32_t lane_, group_, warp_;
   bool capped_;
   float logit_to_cap_, scale_;
-  std::uint32_t begun_ = 0;  // steps of all tiles so far
+  std::uint32_t slot_ = 0, parity_ = 0;  // of the next step
 };
 
 }  // namespace lacuna::cuda

@@ -11,13 +11,13 @@ namespace lacuna::cuda {
 
 /// One warp: draws tiles, and brings the queries of each and the keys and values of its steps.
 template <class Tile>
-class FlashProducer {
+class HopperProducer {
   using T = typename Tile::Element;
-  using Plan = FlashPlan<Tile>;
+  using Plan = HopperPlan<Tile>;
 
  public:
-  __device__ FlashProducer(FlashArgs<T> const& args, std::byte* smem, FlashBarriers<Tile>& barriers,
-                           FlashWork<Tile>* works, FlashStep<Tile>* steps)
+  __device__ HopperProducer(HopperArgs<T> const& args, std::byte* smem, HopperBarriers<Tile>& barriers,
+                            HopperWork<Tile>* works, HopperStep<Tile>* steps)
       : args_(args), smem_(smem), barriers_(barriers), works_(works), steps_(steps), lane_(lane_id()) {}
 
   __device__ void run() {
@@ -27,26 +27,29 @@ class FlashProducer {
       if (lane_ == 0) drawn = atomicAdd(args_.next_tile, 1);
       open(tile - first_tile_);
       bring_queries();
-      bring_steps();
+      if constexpr (Tile::slashes)
+        bring_slashes();
+      else
+        bring_steps();
       tile = static_cast<std::int32_t>(gridDim.x) + __shfl_sync(kAllLanes, drawn, 0);
     }
-    steps_of_tile_ = -1;
-    begin_work();
+    begin_work(HopperTask::stop);
     if (lane_ == 0) barrier_arrive(&barriers_.queries_full);
   }
 
  private:
   // ---- which tile
 
-  __device__ bool listed() const { return args_.lists.counts != nullptr; }
+  __device__ bool listed() const { return !Tile::slashes && args_.lists.counts != nullptr; }
+  __device__ bool by_position() const { return Tile::slashes || listed(); }
   __device__ std::int32_t tiles_of_group() const {  // that one span of queries of a KV head's group takes
     std::int32_t const heads = Plan::rows / args_.span;
     return (args_.problem.group + heads - 1) / heads;
   }
-  /// Spans of a sequence: blocks of positions where there are lists, else runs of queries.
+  /// Spans of a sequence: blocks of positions where there is an index, else runs of queries.
   __device__ std::int32_t spans_of(std::int32_t sequence) const {
     std::int32_t const len_q = args_.problem.len_q(sequence);
-    if (!listed()) return (len_q + args_.span - 1) / args_.span;
+    if (!by_position()) return (len_q + args_.span - 1) / args_.span;
     std::int32_t const len_k = args_.problem.len_k(sequence, 0);
     return len_q == 0 ? 0 : (len_k - 1) / args_.span - (len_k - len_q) / args_.span + 1;
   }
@@ -73,14 +76,18 @@ class FlashProducer {
     len_q_ = args_.problem.len_q(sequence_);
     len_k_ = args_.problem.len_k(sequence_, head_kv_);
     std::int32_t const offset = len_k_ - len_q_;
-    std::int32_t const aligned = listed() ? offset % args_.span : 0;
+    std::int32_t const aligned = by_position() ? offset % args_.span : 0;
     first_query_ = span * args_.span - aligned;
     first_position_ = offset + max(first_query_, 0);
     last_position_ = offset + min(first_query_ + args_.span, len_q_) - 1;
     row_base_ = args_.problem.page_table == nullptr && args_.problem.first_token != nullptr
                     ? args_.problem.first_token[sequence_]
                     : 0;
-    if (listed()) {
+    if constexpr (Tile::slashes) {
+      slash_row_ = sequence_ * args_.slashes.heads + first_head_ / args_.slashes.heads_per_list;
+      slashes_.open(args_.slashes, slash_row_, (offset / args_.span + span + 1) * args_.span);
+      steps_of_tile_ = slashes_.next(slash_);
+    } else if (listed()) {
       open_list(span);
     } else {
       std::int32_t const oldest = first_position_ - args_.problem.window_tokens + 1;
@@ -89,7 +96,7 @@ class FlashProducer {
     }
   }
   __device__ void open_list(std::int32_t span) {
-    FlashLists const& lists = args_.lists;
+    HopperLists const& lists = args_.lists;
     std::int32_t const head = first_head_ / lists.heads_per_list;
     std::int32_t const offset = len_k_ - len_q_;
     std::int64_t const row =
@@ -105,7 +112,7 @@ class FlashProducer {
     std::int32_t key, masked_as;
   };
   __device__ Chunk chunk(std::int32_t step) const {
-    std::int32_t const at = step * Tile::keys + lane_ % Plan::key_chunks * kUnitRows;
+    std::int32_t const at = step * Tile::keys + lane_ % Plan::key_chunks * kWarpRows;
     if (!listed()) {
       std::int32_t const key = (list_count_ - step) * Tile::keys + at % Tile::keys;
       return {key, key};
@@ -120,28 +127,28 @@ class FlashProducer {
 
   // ---- what it needs
 
-  __device__ void begin_work() {
+  __device__ void begin_work(HopperTask task) {
     barrier_wait(&barriers_.queries_empty, (works_begun_ & 1) ^ 1);
-    FlashWork<Tile>& work = works_[works_begun_ & 1];
+    HopperWork<Tile>& work = works_[works_begun_ & 1];
     ++works_begun_;
-    if (lane_ == 0) work.steps = steps_of_tile_;
-    if (lane_ < Plan::rows / kUnitRows) {
-      std::int32_t const row = lane_ * kUnitRows;
+    if (lane_ == 0) work.task = task;
+    if (lane_ < Plan::rows / kWarpRows) {
+      std::int32_t const row = lane_ * kWarpRows;
       std::int32_t const query = first_query_ + row % args_.span;
       std::int32_t const head = first_head_ + row / args_.span;
       std::int32_t const heads_end = (head_kv_ + 1) * args_.problem.group;
-      FlashUnit unit;
+      HopperUnit unit;
       unit.token = args_.problem.first_query(min(sequence_, args_.problem.batch - 1)) + query;
       unit.position = len_k_ - len_q_ + query;
       unit.head = min(head, heads_end - 1);
-      unit.valid_begin = static_cast<std::int16_t>(min(max(-query, 0), kUnitRows));
-      unit.valid_end = static_cast<std::int16_t>(head < heads_end ? min(max(len_q_ - query, 0), kUnitRows) : 0);
+      unit.valid_begin = static_cast<std::int16_t>(min(max(-query, 0), kWarpRows));
+      unit.valid_end = static_cast<std::int16_t>(head < heads_end ? min(max(len_q_ - query, 0), kWarpRows) : 0);
       work.units[lane_] = unit;
     }
     __syncwarp();
   }
   __device__ void bring_queries() {
-    begin_work();
+    begin_work(steps_of_tile_ > 0 ? HopperTask::attend : HopperTask::nothing_to_see);
     if (lane_ == 0) barrier_arrive_expecting(&barriers_.queries_full, Plan::query_bytes);
     __syncwarp();
     std::int32_t const box_rows = min(args_.span, 64);
@@ -160,33 +167,86 @@ class FlashProducer {
     std::int32_t key_before = 0;
     for (std::int32_t step = 0; step < steps_of_tile_; ++step) {
       Chunk const now = next;
-      if (step + 1 < steps_of_tile_) next = chunk(step + 1);
-      bring_keys(now);
+      bool const last = step + 1 == steps_of_tile_;
+      if (!last) next = chunk(step + 1);
+      bring_keys(now, last);
       if (step > 0) bring_values(key_before);
       key_before = now.key;
     }
     if (steps_of_tile_ > 0) bring_values(key_before);
   }
 
-  __device__ void bring_keys(Chunk const& now) {
-    std::uint32_t const slot = keys_begun_ % Tile::stages;
-    barrier_wait(&barriers_.keys_empty[slot], (keys_begun_ / Tile::stages & 1) ^ 1);
+  __device__ HopperStep<Tile>& begin_keys(bool last) {
+    key_slot_ = keys_begun_ % Tile::stages;
+    barrier_wait(&barriers_.keys_empty[key_slot_], (keys_begun_ / Tile::stages & 1) ^ 1);
     ++keys_begun_;
+    if (lane_ == 0) steps_[key_slot_].last = last;
+    return steps_[key_slot_];
+  }
+  __device__ std::byte* begin_values() {
+    value_slot_ = values_begun_ % Tile::stages;
+    barrier_wait(&barriers_.values_empty[value_slot_], (values_begun_ / Tile::stages & 1) ^ 1);
+    ++values_begun_;
+    return smem_ + Plan::values_at + value_slot_ * Plan::stage_bytes;
+  }
+  __device__ void bring_keys(Chunk const& now, bool last) {
+    HopperStep<Tile>& step = begin_keys(last);
     bool const masked =
-        now.masked_as + kUnitRows - 1 > first_position_ || now.key <= last_position_ - args_.problem.window_tokens;
+        now.masked_as + kWarpRows - 1 > first_position_ || now.key <= last_position_ - args_.problem.window_tokens;
     bool const any_masked = __any_sync(kAllLanes, masked);
-    if (lane_ == 0) steps_[slot].masked = any_masked;
-    if (lane_ < Plan::key_chunks) steps_[slot].first_key[lane_] = now.masked_as;
+    if (lane_ == 0) step.mask = any_masked ? HopperMask::position : HopperMask::none;
+    if (lane_ < Plan::key_chunks) step.first_key[lane_] = now.masked_as;
     __syncwarp();
-    bring(smem_ + Plan::keys_at + slot * Plan::stage_bytes, &args_.keys, args_.problem.k, &barriers_.keys_full[slot],
-          now.key);
+    bring(smem_ + Plan::keys_at + key_slot_ * Plan::stage_bytes, &args_.keys, args_.problem.k,
+          &barriers_.keys_full[key_slot_], now.key);
   }
   __device__ void bring_values(std::int32_t key) {
-    std::uint32_t const slot = values_begun_ % Tile::stages;
-    barrier_wait(&barriers_.values_empty[slot], (values_begun_ / Tile::stages & 1) ^ 1);
-    ++values_begun_;
-    bring(smem_ + Plan::values_at + slot * Plan::stage_bytes, &args_.values, args_.problem.v,
-          &barriers_.values_full[slot], key);
+    std::byte* const to = begin_values();
+    bring(to, &args_.values, args_.problem.v, &barriers_.values_full[value_slot_], key);
+  }
+
+  using Slashes = SlashWalk<Tile::keys>;
+  __device__ void bring_slashes() {
+    typename Slashes::Step now = slash_, before = slash_;
+    bool more = steps_of_tile_ != 0;
+    for (bool first = true; more; first = false) {
+      now = slash_;
+      more = slashes_.next(slash_);
+      if (now.columns)
+        bring_column_keys(now, !more);
+      else
+        bring_keys(tile_chunk(now), !more);
+      if (!first) bring_slash_values(before);
+      before = now;
+    }
+    if (steps_of_tile_ != 0) bring_slash_values(before);
+  }
+  __device__ Chunk tile_chunk(typename Slashes::Step const& step) const {
+    std::int32_t const key = step.key + lane_ % Plan::key_chunks * kWarpRows;
+    return {key, key};
+  }
+  __device__ void bring_column_keys(typename Slashes::Step const& now, bool last) {
+    HopperStep<Tile>& step = begin_keys(last);
+    std::uint32_t every = 0xffffffffU;
+#pragma unroll
+    for (int w = 0; w < Tile::keys / 32; ++w) every &= now.bits[w];
+    if (lane_ == 0) {
+      step.mask = every == 0xffffffffU ? HopperMask::none : HopperMask::column;
+#pragma unroll
+      for (int w = 0; w < Tile::keys / 32; ++w) step.columns[w] = now.bits[w];
+    }
+    bring_columns(smem_ + Plan::keys_at + key_slot_ * Plan::stage_bytes, &args_.column_keys,
+                  &barriers_.keys_full[key_slot_], now.key);
+  }
+  __device__ void bring_slash_values(typename Slashes::Step const& step) {
+    if (!step.columns) return bring_values(tile_chunk(step).key);
+    std::byte* const to = begin_values();
+    bring_columns(to, &args_.column_values, &barriers_.values_full[value_slot_], step.key);
+  }
+  __device__ void bring_columns(std::byte* to, CUtensorMap const* map, std::uint64_t* full, std::int32_t place) {
+    if (lane_ != 0) return;
+    barrier_arrive_expecting(full, Plan::stage_bytes);
+    copy_box(to, map, full, 0, place, 0, slash_row_, 0);
   }
 
   /// All rows of a step by boxes; those of a box that reaches past the sequence one by one, and zeros behind its end:
@@ -196,7 +256,7 @@ class FlashProducer {
     std::int32_t const boxes = Tile::keys / box_rows;
     std::int32_t const box_halves = boxes == 1 || Tile::grouped ? 1 : Plan::halves;  // boxes that a row takes
     std::int32_t const box = lane_ % boxes, half = lane_ / boxes;
-    std::int32_t const box_key = __shfl_sync(kAllLanes, key, box * (box_rows / kUnitRows));
+    std::int32_t const box_key = __shfl_sync(kAllLanes, key, box * (box_rows / kWarpRows));
     bool const whole = box_key + box_rows <= len_k_;
     bool const mine = half < box_halves;
     unsigned const whole_boxes = __ballot_sync(kAllLanes, mine && whole);
@@ -242,11 +302,11 @@ class FlashProducer {
     wait_copy_groups<0>();
   }
 
-  FlashArgs<T> const& args_;
+  HopperArgs<T> const& args_;
   std::byte* smem_;
-  FlashBarriers<Tile>& barriers_;
-  FlashWork<Tile>* works_;
-  FlashStep<Tile>* steps_;
+  HopperBarriers<Tile>& barriers_;
+  HopperWork<Tile>* works_;
+  HopperStep<Tile>* steps_;
   std::int32_t lane_;
   std::int32_t sequence_ = 0, first_tile_ = 0, spans_ = 0;
   std::int32_t head_kv_ = 0, first_head_ = 0, len_q_ = 0, len_k_ = 0, row_base_ = 0;
@@ -255,6 +315,10 @@ class FlashProducer {
   std::int32_t const* list_ = nullptr;
   std::int32_t list_count_ = 0;  // entries; without lists the diagonal's step
   std::uint32_t works_begun_ = 0, keys_begun_ = 0, values_begun_ = 0;
+  std::uint32_t key_slot_ = 0, value_slot_ = 0;
+  Slashes slashes_;
+  typename Slashes::Step slash_{};  // the next one
+  std::int32_t slash_row_ = 0;
 };
 
 }  // namespace lacuna::cuda

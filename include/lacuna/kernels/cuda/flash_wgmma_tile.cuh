@@ -4,6 +4,7 @@
 
 #include <cstdint>
 
+#include "lacuna/kernels/cuda/flash_wgmma_slashes.cuh"
 #include "lacuna/kernels/cuda/primitives/answer.cuh"
 #include "lacuna/kernels/cuda/primitives/sequence.cuh"
 
@@ -21,7 +22,7 @@ struct WideTile {
   static constexpr int keys = Dim > 128 ? 64 : 128;  // of a step
   static constexpr int stages = 2;
   static constexpr bool queries_in_registers = false;
-  static constexpr bool grouped = false;
+  static constexpr bool grouped = false, slashes = false;
   static constexpr int blocks_per_sm = 1;
   static constexpr int producer_registers = 40, consumer_registers = 232;
 };
@@ -36,7 +37,7 @@ struct NarrowTile {
   static constexpr int keys = 8192 / Dim;  // 16 KB of keys a step
   static constexpr int stages = Dim > 128 ? 2 : 3;
   static constexpr bool queries_in_registers = Dim <= 128;
-  static constexpr bool grouped = false;
+  static constexpr bool grouped = false, slashes = false;
   static constexpr int blocks_per_sm = 2;
   static constexpr int producer_registers = 40, consumer_registers = 216;
 };
@@ -48,11 +49,19 @@ struct GroupedTile : NarrowTile<T, Dim> {
   static constexpr bool grouped = Dim > 64;
 };
 
-inline constexpr int kUnitRows = 16;
+/// The same for columns and diagonals, which the producer turns into steps: that takes registers.
+template <class T, int Dim>
+struct SlashTile : NarrowTile<T, Dim> {
+  static constexpr int keys = Dim > 128 ? 32 : 64;
+  static constexpr bool slashes = true;
+  static constexpr int producer_registers = 56, consumer_registers = 200;
+};
+
+inline constexpr int kWarpRows = 16;
 inline constexpr std::int32_t kFarKey = 0x3fffffff;  // behind every position
 
 /// Sixteen query rows of one head; those in [valid_begin, valid_end) exist.
-struct FlashUnit {
+struct HopperUnit {
   std::int32_t token;     // of the first row, in q and in out; may lie before the sequence
   std::int32_t position;  // of the first row
   std::int32_t head;
@@ -60,23 +69,29 @@ struct FlashUnit {
 };
 
 /// What the producer tells the consumers of a tile, and of a step.
+enum class HopperTask : std::int32_t { attend, nothing_to_see, stop };
 template <class Tile>
-struct FlashWork {
-  std::int32_t steps;  // negative: there is no more work
-  FlashUnit units[Tile::consumers * 64 / kUnitRows];
+struct HopperWork {
+  HopperTask task;
+  HopperUnit units[Tile::consumers * 64 / kWarpRows];
 };
+enum class HopperMask : std::int32_t { none, position, column };
 template <class Tile>
-struct FlashStep {
-  std::int32_t masked;                             // whether any row may not see some key of this step
-  std::int32_t first_key[Tile::keys / kUnitRows];  // of each 16 of them
+struct HopperStep {
+  HopperMask mask;  // none: every row sees every key of this step
+  std::int32_t last;
+  union {
+    std::int32_t first_key[Tile::keys / kWarpRows];  // of each 16 keys, for a mask by position
+    std::uint32_t columns[Tile::keys / 32];          // a bit for each key that counts
+  };
 };
 
 /// Shared memory of one block, in bytes from its start, and the launch that goes with it.
 template <class Tile>
-struct FlashPlan {
+struct HopperPlan {
   static constexpr int halves = Tile::dim / 64;  // lines of 64 elements that a row takes
   static constexpr int rows = Tile::consumers * 64;
-  static constexpr int key_chunks = Tile::keys / kUnitRows;
+  static constexpr int key_chunks = Tile::keys / kWarpRows;
   static constexpr int threads = (Tile::consumers + 1) * 128;
   static constexpr int query_bytes = rows * Tile::dim * 2;
   static constexpr int stage_bytes = Tile::keys * Tile::dim * 2;  // of keys, and again of values
@@ -84,8 +99,8 @@ struct FlashPlan {
   static constexpr int values_at = keys_at + Tile::stages * stage_bytes;
   static constexpr int barriers_at = values_at + Tile::stages * stage_bytes;
   static constexpr int works_at = barriers_at + (2 + 4 * Tile::stages) * 8;
-  static constexpr int steps_at = works_at + 2 * static_cast<int>(sizeof(FlashWork<Tile>));
-  static constexpr int smem_bytes = steps_at + Tile::stages * static_cast<int>(sizeof(FlashStep<Tile>));
+  static constexpr int steps_at = works_at + 2 * static_cast<int>(sizeof(HopperWork<Tile>));
+  static constexpr int smem_bytes = steps_at + Tile::stages * static_cast<int>(sizeof(HopperStep<Tile>));
   // Keys and values lie in lines of 64 elements, eight lines of neighbouring rows an atom of 1024 bytes.
   static constexpr int atom_bytes = Tile::grouped ? 1024 * halves : 1024;          // to the next 8 rows
   static constexpr int half_bytes = Tile::grouped ? 1024 : Tile::keys / 8 * 1024;  // to the next 64 elements
@@ -94,14 +109,14 @@ struct FlashPlan {
 
 /// The barriers of a block: full when the copies have landed, empty when every consumer warp is done.
 template <class Tile>
-struct FlashBarriers {
+struct HopperBarriers {
   std::uint64_t queries_full, queries_empty;
   std::uint64_t keys_full[Tile::stages], keys_empty[Tile::stages];
   std::uint64_t values_full[Tile::stages], values_empty[Tile::stages];
 };
 
 /// Block lists as a kernel takes them; null lists: every key that causality allows.
-struct FlashLists {
+struct HopperLists {
   std::int32_t const* blocks = nullptr;
   std::int32_t const* counts = nullptr;
   std::int64_t blocks_stride_head = 0, counts_stride_head = 0, room = 0;
@@ -110,14 +125,16 @@ struct FlashLists {
 };
 
 template <class T>
-struct FlashArgs {
+struct HopperArgs {
   CUtensorMap queries, keys, values;
   DeviceProblem<T> problem;
   DeviceAnswer<T> answer;
-  FlashLists lists;
-  std::int32_t* next_tile;    // device, 0 at launch: work is drawn from it
-  std::int32_t span;          // neighbouring queries of one head in a tile
-  std::int32_t key_box_rows;  // keys that one box brings
+  HopperLists lists;
+  HopperSlashes slashes;
+  CUtensorMap column_keys, column_values;  // of the columns that compact_columns gathered
+  std::int32_t* next_tile;                 // device, 0 at launch: work is drawn from it
+  std::int32_t span;                       // neighbouring queries of one head in a tile
+  std::int32_t key_box_rows;               // keys that one box brings
 };
 
 }  // namespace lacuna::cuda
