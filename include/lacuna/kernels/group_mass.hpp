@@ -1,8 +1,12 @@
 #pragma once
 
+#include "lacuna/core/batch_problem.hpp"
+#include "lacuna/core/config.hpp"
 #include "lacuna/core/exec.hpp"
 #include "lacuna/core/problem.hpp"
 #include "lacuna/core/shape.hpp"
+#include "lacuna/core/workspace.hpp"
+#include "lacuna/index/scores.hpp"
 
 namespace lacuna {
 
@@ -39,6 +43,31 @@ struct GroupMassArgs {
   }
 };
 
+/// The rows [first_row, first_row + scores.extent(1)) of blocks of every query head of a batch, on the device. Only the
+/// candidates of a row are written, the key blocks up to its own; what a sliding window hides wholly gets -inf.
+template <Storage T>
+struct GroupMassBatchArgs {
+  BatchProblem<T> problem;
+  std::int64_t stride = 8;
+  std::int64_t block_tokens = 128;  // of queries and keys, a multiple of stride, at most 128
+  std::int64_t first_row = 0;
+  Scores scores;      // out [heads_q, rows of the chunk, key blocks or more]; the last axis dense
+  Workspace scratch;  // device memory, as reserve_group_mass takes
+
+  Status check() const {
+    if (Status s = problem.check(); !s) return s;
+    if (stride < 1 || block_tokens < 1 || block_tokens % stride != 0 || block_tokens > 128)
+      return Status::invalid("group_mass: stride must divide block_tokens, which is at most 128", stride, block_tokens);
+    if (scores.extent(0) != problem.heads_q() || scores.extent(2) * block_tokens < problem.max_len_k)
+      return Status::invalid("group_mass: scores must be [heads_q, rows, key blocks]", scores.extent(2),
+                             problem.max_len_k);
+    return {};
+  }
+};
+
 }  // namespace lacuna
 
 #include "lacuna/kernels/cpu/group_mass.hpp"
+#if LACUNA_CUDA
+#include "lacuna/kernels/cuda/group_mass.cuh"
+#endif
