@@ -22,7 +22,7 @@ namespace cuda {
 template <class Traits>
 __global__ void __launch_bounds__(Traits::threads, 2)
     attend_pages_kernel(PageRows<typename Traits::T> const rows, PageOut<typename Traits::T> const out) {
-  extern __shared__ __align__(128) unsigned char smem[];
+  extern __shared__ __align__(128) unsigned char page_smem[];
   __shared__ std::int32_t tokens[Traits::warps][Traits::stages][kChunkTokens];
   int const warp = warp_id(), part = static_cast<int>(blockIdx.x);
   PagePart const cut = cut_part<Traits::threads>(rows, part, Traits::parts);
@@ -41,19 +41,19 @@ __global__ void __launch_bounds__(Traits::threads, 2)
     std::int64_t const end = min(cut.end, row_end);
     if (at < end) {
       WarpState<Traits> state;
-      walk_chunks<Traits>(rows, row, at - row_begin + warp, end - row_begin, smem + warp * Traits::ring_bytes,
+      walk_chunks<Traits>(rows, row, at - row_begin + warp, end - row_begin, page_smem + warp * Traits::ring_bytes,
                           tokens[warp], state);
-      leave_state<Traits>(state, smem + warp * Traits::ring_bytes);
+      leave_state<Traits>(state, page_smem + warp * Traits::ring_bytes);
       __syncthreads();
       int const first_part = static_cast<int>(row_begin / cut.chunks);
       int const last_part = static_cast<int>((row_end - 1) / cut.chunks);
       if (first_part == last_part) {
-        finish_row<Traits>(rows, row, out, smem);
+        finish_row<Traits>(rows, row, out, page_smem);
       } else {
         // Rows and parts both ascend, so that their sum names every meeting of the two just once.
-        leave_part<Traits>(out, part + index, smem);
+        leave_part<Traits>(out, part + index, page_smem);
         if (out.tickets != nullptr && is_last(out.tickets + index, last_part - first_part)) {
-          merge_parts<Traits>(rows, row, out, first_part + index, last_part - first_part + 1, smem);
+          merge_parts<Traits>(rows, row, out, first_part + index, last_part - first_part + 1, page_smem);
         }
       }
       __syncthreads();

@@ -190,7 +190,7 @@ __device__ void merge_parts(PageRows<typename Traits::T> const& rows, PageRow co
 template <class Traits>
 __global__ void __launch_bounds__(Traits::threads)
     merge_rows_kernel(PageRows<typename Traits::T> const rows, PageOut<typename Traits::T> const out) {
-  extern __shared__ __align__(128) unsigned char smem[];
+  extern __shared__ __align__(128) unsigned char page_smem[];
   int const index = static_cast<int>(blockIdx.x);
   __shared__ unsigned long long row_begin;
   if (threadIdx.x == 0) row_begin = 0;
@@ -205,7 +205,7 @@ __global__ void __launch_bounds__(Traits::threads)
   std::int64_t const begin = static_cast<std::int64_t>(row_begin), part_chunks = *out.part_chunks;
   int const first = static_cast<int>(begin / part_chunks);
   int const last = static_cast<int>((begin + row.chunks - 1) / part_chunks);
-  if (first < last) merge_parts<Traits>(rows, row, out, first + index, last - first + 1, smem);
+  if (first < last) merge_parts<Traits>(rows, row, out, first + index, last - first + 1, page_smem);
 }
 
 }  // namespace lacuna::cuda
