@@ -225,6 +225,9 @@ __global__ void __launch_bounds__(Traits::threads, Traits::blocks_per_sm)
             bool const seen = key <= query && query - key < p.window_tokens && keys.sees(query, key);
             if (!seen) s[n][i] = kMinusInfinity;
           }
+      float above[2];
+      sums.highest_here(above, s, scale_log2);
+      if (sums.outgrown(above)) sums.grow_to(above);
       sums.weigh(s, scale_log2);
       sums.template add<tile_keys>(s, values_at + t % Traits::stages * Traits::tile_bytes);
     }

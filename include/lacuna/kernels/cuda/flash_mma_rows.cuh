@@ -89,10 +89,11 @@ struct RowSums {
       for (int i = 0; i < 4; ++i) values[n][i] = 0.0F;
   }
 
-  /// Products become weights: 2^(product * scale_log2 - highest). A masked product is -inf.
+  /// The highest of each row's products here, before the four lanes of a row have compared theirs.
   template <int Tiles>
-  __device__ __forceinline__ void weigh(float (&s)[Tiles][4], float scale_log2) {
-    float above[2] = {fmaxf(s[0][0], s[0][1]), fmaxf(s[0][2], s[0][3])};
+  __device__ __forceinline__ void highest_here(float (&above)[2], float const (&s)[Tiles][4], float scale_log2) const {
+    above[0] = fmaxf(s[0][0], s[0][1]);
+    above[1] = fmaxf(s[0][2], s[0][3]);
 #pragma unroll
     for (int n = 1; n < Tiles; ++n) {
       above[0] = fmaxf(above[0], fmaxf(s[n][0], s[n][1]));
@@ -100,7 +101,29 @@ struct RowSums {
     }
     above[0] *= scale_log2;
     above[1] *= scale_log2;
-    if (__any_sync(kAllLanes, above[0] > highest[0] + kSlack || above[1] > highest[1] + kSlack)) grow_to(above);
+  }
+  /// Whether some row of the warp has to be rescaled for these; the same answer in every lane.
+  __device__ __forceinline__ bool outgrown(float const (&above)[2]) const {
+    return __any_sync(kAllLanes, above[0] > highest[0] + kSlack || above[1] > highest[1] + kSlack) != 0;
+  }
+  __device__ __forceinline__ void grow_to(float const (&above)[2]) {
+    float factor[2];
+#pragma unroll
+    for (int r = 0; r < 2; ++r) {
+      float const top = quad_max(above[r]);
+      bool const grows = top > highest[r] + kSlack;
+      factor[r] = grows ? exp2_fast(highest[r] - top) : 1.0F;
+      if (grows) highest[r] = top;
+      total[r] *= factor[r];
+    }
+#pragma unroll
+    for (int n = 0; n < Dim / 8; ++n)
+#pragma unroll
+      for (int i = 0; i < 4; ++i) values[n][i] *= factor[i / 2];
+  }
+  /// Products become weights: 2^(product * scale_log2 - highest). A masked product is -inf.
+  template <int Tiles>
+  __device__ __forceinline__ void weigh(float (&s)[Tiles][4], float scale_log2) {
     float base[2];
 #pragma unroll
     for (int r = 0; r < 2; ++r) base[r] = highest[r] == kMinusInfinity ? 0.0F : highest[r];
@@ -148,26 +171,9 @@ struct RowSums {
     }
     return sum == 0.0F ? kMinusInfinity : kLn2 * (top + log2f(sum));
   }
-
- private:
-  __device__ __forceinline__ void grow_to(float const (&above)[2]) {
-    float factor[2];
-#pragma unroll
-    for (int r = 0; r < 2; ++r) {
-      float const top = quad_max(above[r]);
-      bool const grows = top > highest[r] + kSlack;
-      factor[r] = grows ? exp2_fast(highest[r] - top) : 1.0F;
-      if (grows) highest[r] = top;
-      total[r] *= factor[r];
-    }
-#pragma unroll
-    for (int n = 0; n < Dim / 8; ++n)
-#pragma unroll
-      for (int i = 0; i < 4; ++i) values[n][i] *= factor[i / 2];
-  }
 };
 
-/// Whether log2-scaled products need work of their own before weigh(): a soft cap, or a scale that is not positive.
+/// A logit in base 2, for problems that need more of it than one factor: a soft cap, or a scale that is not positive.
 __device__ __forceinline__ float capped_log2(float product, float scale, float soft_cap) {
   float const logit = product * scale;
   return (soft_cap > 0.0F ? soft_cap * tanhf(logit / soft_cap) : logit) * kLog2E;

@@ -234,10 +234,21 @@ struct UnionUnit {
 #pragma unroll
     for (int b = 0; b < Blocks; ++b)
       if (masked[b] || !plain) mask(s[b], first_key[b], masked[b]);
+    float above[Blocks][2];
 #pragma unroll
-    for (int b = 0; b < Blocks; ++b) {
-      sums.weigh(s[b], scale_log2);
-      sums.template add<kUnitRows>(s[b], keys[b] + Traits::tile_bytes);
+    for (int b = 0; b < Blocks; ++b) sums.highest_here(above[b], s[b], scale_log2);
+    if (sums.outgrown(above[0])) sums.grow_to(above[0]);
+    if (Blocks == 1 || !sums.outgrown(above[Blocks - 1])) {
+#pragma unroll
+      for (int b = 0; b < Blocks; ++b) sums.weigh(s[b], scale_log2);
+#pragma unroll
+      for (int b = 0; b < Blocks; ++b) sums.template add<kUnitRows>(s[b], keys[b] + Traits::tile_bytes);
+    } else {
+      sums.weigh(s[0], scale_log2);
+      sums.template add<kUnitRows>(s[0], keys[0] + Traits::tile_bytes);
+      sums.grow_to(above[Blocks - 1]);
+      sums.weigh(s[Blocks - 1], scale_log2);
+      sums.template add<kUnitRows>(s[Blocks - 1], keys[Blocks - 1] + Traits::tile_bytes);
     }
   }
 };

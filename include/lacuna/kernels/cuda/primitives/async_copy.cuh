@@ -23,7 +23,8 @@ __device__ __forceinline__ void wait_copy_groups() {
   asm volatile("cp.async.wait_group %0;" ::"n"(StillOpen) : "memory");
 }
 
-// ---- mbarrier (sm_90): a phase ends when all arrivals and all expected bytes have come
+// ---- mbarrier (sm_80; expected bytes and the copy engine sm_90): a phase ends when all arrivals and all expected
+// bytes have come
 
 __device__ __forceinline__ void barrier_init(std::uint64_t* barrier, int arrivals) {
   asm volatile("mbarrier.init.shared::cta.b64 [%0], %1;" ::"r"(smem_address(barrier)), "r"(arrivals) : "memory");
@@ -43,7 +44,11 @@ __device__ __forceinline__ bool barrier_passed(std::uint64_t* barrier, std::uint
   std::uint32_t passed;
   asm volatile(
       "{\n.reg .pred p;\n"
+#if __CUDA_ARCH__ >= 900
       "mbarrier.try_wait.parity.shared::cta.b64 p, [%1], %2;\n"
+#else
+      "mbarrier.test_wait.parity.shared::cta.b64 p, [%1], %2;\n"
+#endif
       "selp.b32 %0, 1, 0, p;\n}"
       : "=r"(passed)
       : "r"(smem_address(barrier)), "r"(parity)
