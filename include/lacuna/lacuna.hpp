@@ -27,6 +27,7 @@
 #include "lacuna/index/density.hpp"
 #include "lacuna/kernels/merge_states.hpp"
 #include "lacuna/kv/accumulating.hpp"
+#include "lacuna/kv/coded_keys.hpp"
 #include "lacuna/kv/contiguous.hpp"
 #include "lacuna/kv/evicting.hpp"
 #include "lacuna/kv/page_pool.hpp"

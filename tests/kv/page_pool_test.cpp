@@ -42,9 +42,10 @@ TEST_CASE("page pool: keys and values of a page do not overlap, nor do pages", "
   CHECK(memory.size() == 3 * 64 * sizeof(float));
 }
 
-TEST_CASE("page pool: the smallest page of the smallest type can still be taken back", "[kv]") {
-  support::GuardedMemory memory(PagePool<lacuna::bfloat16>::bytes(3, 1, 1));
-  PagePool<lacuna::bfloat16> pool(memory.data(), 3, 1, 1);
+TEMPLATE_TEST_CASE("page pool: the smallest page of the smallest types can still be taken back", "[kv]",
+                   lacuna::bfloat16, std::int8_t, lacuna::float8_e4m3) {
+  support::GuardedMemory memory(PagePool<TestType>::bytes(3, 1, 1));
+  PagePool<TestType> pool(memory.data(), 3, 1, 1);
   auto const a = pool.acquire(), b = pool.acquire(), c = pool.acquire();
   pool.release(b), pool.release(a), pool.release(c);
   CHECK(std::set<std::int32_t>{pool.acquire(), pool.acquire(), pool.acquire()} == std::set<std::int32_t>{a, b, c});

@@ -81,8 +81,9 @@ struct Run {
 };
 
 template <class T, class C>
-void decodes_like_the_oracle(std::int64_t prompt, std::int64_t steps, std::int64_t group, bool shared) {
-  CAPTURE(prompt, group, shared);
+void decodes_like_the_oracle(std::int64_t prompt, std::int64_t steps, std::int64_t group, bool shared,
+                             std::int64_t pool_page = 16) {
+  CAPTURE(prompt, group, shared, pool_page);
   std::int64_t const total = prompt + steps, dim = 20;
   auto const original = support::make_inputs<T>({total, total, 2, group, dim}, Data::random, 51);
   Quest quest;
@@ -90,8 +91,14 @@ void decodes_like_the_oracle(std::int64_t prompt, std::int64_t steps, std::int64
   quest.budget.tokens = 48;
   Run<T, C> r(original, quest);
   auto const all = decoded<T, C>(original, r.k_scales, r.v_scales);
-  support::GuardedMemory memory(lacuna::QuantisedCache<T, C>::bytes(total, 2, dim, 16));
-  lacuna::QuantisedCache<T, C> cache(memory.data(), total, 2, dim, 16,
+  std::int64_t const pages = 2 * ((total + pool_page - 1) / pool_page);
+  support::GuardedMemory pool_memory(lacuna::PagePool<C>::bytes(pages, pool_page, dim));
+  lacuna::PagePool<C> pool(pool_memory.data(), pages, pool_page, dim);
+  for (std::int64_t page = 0; page < pages; ++page) (void)pool.acquire();
+  for (std::int64_t page = 0; page < pages; ++page)
+    pool.release(static_cast<std::int32_t>(pages - 1 - page));  // out of order
+  support::GuardedMemory memory(lacuna::QuantisedCache<T, C>::bytes(pool, total, 2, 16));
+  lacuna::QuantisedCache<T, C> cache(pool, memory.data(), total, 2, 16,
                                      lacuna::dense_view<float const, 1>(r.k_scales.data(), {2}),
                                      lacuna::dense_view<float const, 1>(r.v_scales.data(), {2}));
   auto const plan = r.method.plan(r.exec, r.shape);
@@ -120,7 +127,10 @@ void decodes_like_the_oracle(std::int64_t prompt, std::int64_t steps, std::int64
     });
     REQUIRE(support::explain_answer(c, exact) == "");
   }
-  CHECK((memory.guards_untouched() && index_memory.guards_untouched() && scratch.guards_untouched()));
+  cache.clear();
+  CHECK(pool.free_pages() == pages);
+  CHECK((memory.guards_untouched() && pool_memory.guards_untouched() && index_memory.guards_untouched() &&
+         scratch.guards_untouched()));
 }
 
 TEST_CASE("quantised: quest over 8-bit keys and values equals the oracle over what the codes hold", "[methods]") {
@@ -128,6 +138,14 @@ TEST_CASE("quantised: quest over 8-bit keys and values equals the oracle over wh
   for (bool shared : {true, false}) decodes_like_the_oracle<float, float8_e4m3>(100, 20, 2, shared);
   decodes_like_the_oracle<float, std::int8_t>(1, 70, 4, false);
   decodes_like_the_oracle<lacuna::bfloat16, float8_e4m3>(100, 10, 4, true);
+  decodes_like_the_oracle<lacuna::half, std::int8_t>(100, 10, 4, true);
+}
+
+TEST_CASE("quantised: the pool's pages need not be those that are picked", "[methods]") {
+  for (std::int64_t page : {1, 3, 8, 48, 64, 256}) {
+    decodes_like_the_oracle<float, std::int8_t>(100, 20, 2, true, page);
+    decodes_like_the_oracle<lacuna::bfloat16, float8_e4m3>(1, 40, 5, false, page);
+  }
 }
 
 TEST_CASE("quantised: workers do not change a bit, and fewer bytes are refused", "[methods]") {
@@ -138,8 +156,10 @@ TEST_CASE("quantised: workers do not change a bit, and fewer bytes are refused",
   std::vector<double> first;
   for (lacuna::Cpu const& exec : {lacuna::Cpu{}, pool.exec(), support::backwards(3)}) {
     Run<float, float8_e4m3> r(in, quest, exec);
-    support::GuardedMemory memory(decltype(r.method)::Store::bytes(3000, 2, 64, 16));
-    decltype(r.method)::Store cache(memory.data(), 3000, 2, 64, 16,
+    support::GuardedMemory pool_memory(lacuna::PagePool<float8_e4m3>::bytes(94, 64, 64));
+    lacuna::PagePool<float8_e4m3> codes(pool_memory.data(), 94, 64, 64);
+    support::GuardedMemory memory(decltype(r.method)::Store::bytes(codes, 3000, 2, 16));
+    decltype(r.method)::Store cache(codes, memory.data(), 3000, 2, 16,
                                     lacuna::dense_view<float const, 1>(r.k_scales.data(), {2}),
                                     lacuna::dense_view<float const, 1>(r.v_scales.data(), {2}));
     support::RowsCase<float> const rows(in, 0, 3000);
@@ -183,15 +203,17 @@ TEST_CASE("codes: every number goes to the nearest code, ties to the even one", 
 
 TEST_CASE("quantised cache: refusals change nothing", "[kv]") {
   auto const in = support::make_inputs<float>({0, 40, 1, 1, 8}, Data::random, 1);
-  support::GuardedMemory memory(lacuna::QuantisedCache<float>::bytes(40, 1, 8, 16));
+  support::GuardedMemory pool_memory(lacuna::PagePool<std::int8_t>::bytes(5, 8, 8));
+  lacuna::PagePool<std::int8_t> pool(pool_memory.data(), 5, 8, 8);
+  support::GuardedMemory memory(lacuna::QuantisedCache<float>::bytes(pool, 40, 1, 16));
   float scale = 0.0F;
   auto const scales = lacuna::dense_view<float const, 1>(&scale, {1});
-  lacuna::QuantisedCache<float> cache(memory.data(), 40, 1, 8, 16, scales, scales);
+  lacuna::QuantisedCache<float> cache(pool, memory.data(), 40, 1, 16, scales, scales);
   support::RowsCase<float> const rows(in, 0, 40), more(in, 0, 1);
   CHECK(std::string(cache.append({}, rows.k(), rows.v()).message) == "quantised_cache: every scale must be positive");
   scale = 0.05F;
   REQUIRE(cache.append({}, rows.k(), rows.v()));
-  CHECK(std::string(cache.append({}, more.k(), more.v()).message) == "quantised_cache: no room for that many tokens");
+  CHECK(std::string(cache.append({}, more.k(), more.v()).message) == "paged_cache: no room for that many tokens");
   CHECK(cache.length() == 40);
   auto const complaint = [&](std::int64_t page_tokens, std::int32_t len, std::int32_t last) {
     std::int32_t count = 1;

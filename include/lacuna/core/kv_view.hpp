@@ -38,6 +38,11 @@ struct KvView {
   /// that is written to: by the selector that scores by it. // [heads_kv, capacity]
   TensorView<float, 2> mass{};
 
+  /// A copy of the keys in 8 bits, to estimate logits from fewer bytes: channel x of a key is about
+  /// key_scales(head, token) * key_codes(head, token, x). Empty unless a store keeps it.
+  TensorView<std::int8_t const, 3> key_codes{};  // [heads_kv, capacity, dim], the last axis dense
+  TensorView<float const, 2> key_scales{};       // [heads_kv, capacity]
+
   /// Where each held token stood in its sequence; empty unless a store keeps it. // [heads_kv, capacity]
   TensorView<std::int32_t const, 2> positions{};
 

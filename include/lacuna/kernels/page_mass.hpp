@@ -17,11 +17,17 @@ struct PageMassArgs {
   std::int64_t page_tokens = 0;
   TensorView<float, 2> mass;  // out [rows, units]; -inf for pages that are not among those of the row
   Workspace scratch;          // as reserve_page_mass takes
+  bool from_codes = false;    // logits are estimated from kv.key_codes
 
   Status check() const {
     if (Status s = problem.check(); !s) return s;
     if (problem.len_q() != 1) return Status::invalid("page_mass: len_q must be 1", problem.len_q(), 1);
     if (page_tokens < 1) return Status::invalid("page_mass: page_tokens must be at least 1", page_tokens, 1);
+    if (from_codes &&
+        (problem.kv.key_codes.extent(0) != problem.heads_kv() ||
+         problem.kv.key_codes.extent(1) < longest_head(problem.kv) || problem.kv.key_codes.extent(2) != problem.dim()))
+      return Status::invalid("page_mass: key_codes must be [heads_kv, capacity, dim]", problem.kv.key_codes.extent(1),
+                             longest_head(problem.kv));
     std::int64_t const rows = mass.extent(0);
     if (rows != problem.heads_kv() && rows != problem.heads_q())
       return Status::invalid("page_mass: mass must have one row per KV head or per query head", rows,

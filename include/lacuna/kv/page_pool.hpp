@@ -1,9 +1,11 @@
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
 
+#include "lacuna/core/codes.hpp"
 #include "lacuna/core/dtype.hpp"
 
 namespace lacuna {
@@ -11,7 +13,8 @@ namespace lacuna {
 /// Pages of the caller's memory, handed out and taken back one at a time in constant time. A page holds the keys and
 /// then the values of `page_tokens` tokens of one KV head. // [pages, 2, page_tokens, dim] Several caches may share a
 /// pool; calls from several threads at once are not allowed.
-template <Storage T>
+template <class T>
+  requires(Storage<T> || Code<T>)
 class PagePool {
  public:
   static constexpr std::size_t bytes(std::int64_t pages, std::int64_t page_tokens, std::int64_t dim) {
@@ -49,9 +52,9 @@ class PagePool {
 
  private:
   static constexpr std::int32_t kNone = -1;
-  // Keys and values of one 1-channel token of a 2-byte type are the 4 bytes that a free page needs.
+  /// At least the 4 bytes that a free page needs.
   static constexpr std::int64_t page_elements(std::int64_t page_tokens, std::int64_t dim) {
-    return 2 * page_tokens * dim;
+    return std::max<std::int64_t>(2 * page_tokens * dim, sizeof(std::int32_t) / sizeof(T));
   }
 
   T* data_;

@@ -8,60 +8,65 @@
 #include "lacuna/core/shape.hpp"
 #include "lacuna/core/workspace.hpp"
 #include "lacuna/index/page_index.hpp"
-#include "lacuna/kv/kv_store.hpp"
+#include "lacuna/kv/page_tables.hpp"
 
 namespace lacuna {
 
-/// Keys and values as 8-bit codes with a scale per head for each, in the caller's memory, and the bounds of every page
-/// of `page_tokens` tokens; keeps everything. Pages are decoded when they have been picked: page_view() serves to pick
-/// them, load() to attend. The scales are the caller's, from calibration: what exceeds them is clamped.
+/// Keys and values as 8-bit codes in pages behind a table, with a scale per head for each, and the bounds of every run
+/// of `bounds_page_tokens` tokens, which need not be the pool's page size; keeps everything. What is read is decoded
+/// when it has been picked: page_view() serves to pick pages as large as those runs, load() to attend. The scales are
+/// the caller's, from calibration: what exceeds them is clamped.
 template <Storage T, Code C = std::int8_t>
-class QuantisedCache {
+class QuantisedCache : private PageTables<C> {
+  using Base = PageTables<C>;
+
  public:
-  static std::size_t bytes(std::int64_t capacity_tokens, std::int64_t heads_kv, std::int64_t dim,
-                           std::int64_t page_tokens) {
+  using Base::clear, Base::length;
+
+  static std::size_t bytes(PagePool<C> const& pool, std::int64_t capacity_tokens, std::int64_t heads_kv,
+                           std::int64_t bounds_page_tokens) {
     Workspace memory;
-    (void)Arrays(memory, capacity_tokens, heads_kv, dim, page_tokens);
+    (void)typename Base::Tables(pool, capacity_tokens, heads_kv, memory);
+    (void)Beside(memory, capacity_tokens, heads_kv, pool.dim(), bounds_page_tokens);
     return memory.used_bytes();
   }
 
-  /// `memory` holds bytes(...), aligned to Workspace::kAlignment; it and the scales, [heads_kv] each, outlive the
-  /// cache.
-  QuantisedCache(void* memory, std::int64_t capacity_tokens, std::int64_t heads_kv, std::int64_t dim,
-                 std::int64_t page_tokens, TensorView<float const, 1> k_scales, TensorView<float const, 1> v_scales)
-      : capacity_tokens_(capacity_tokens), page_tokens_(page_tokens), k_scales_(k_scales), v_scales_(v_scales) {
-    Workspace space(memory, bytes(capacity_tokens, heads_kv, dim, page_tokens));
-    arrays_ = Arrays(space, capacity_tokens, heads_kv, dim, page_tokens);
-    std::fill_n(arrays_.nothing, dim, from_float<T>(0.0F));
-  }
+  /// `memory` holds bytes(...), aligned to Workspace::kAlignment; it, the pool and the scales, [heads_kv] each, outlive
+  /// the cache.
+  QuantisedCache(PagePool<C>& pool, void* memory, std::int64_t capacity_tokens, std::int64_t heads_kv,
+                 std::int64_t bounds_page_tokens, TensorView<float const, 1> k_scales,
+                 TensorView<float const, 1> v_scales)
+      : QuantisedCache(pool, Workspace(memory, bytes(pool, capacity_tokens, heads_kv, bounds_page_tokens)),
+                       capacity_tokens, heads_kv, bounds_page_tokens, k_scales, v_scales) {}
 
   Status append(Cpu exec, TensorView<T const, 3> k, TensorView<T const, 3> v) {
-    std::int64_t const heads = arrays_.k.extent(0), dim = arrays_.k.extent(2), tokens = k.extent(0);
+    std::int64_t const heads = this->heads_kv(), dim = this->pool().dim(), tokens = k.extent(0);
     if (Status s = detail::check_rows(k, v, heads, dim); !s) return s;
     for (std::int64_t head = 0; head < heads; ++head)
       if (!(k_scales_(head) > 0.0F && v_scales_(head) > 0.0F))
         return Status::invalid("quantised_cache: every scale must be positive", head, heads);
-    if (len_ + tokens > capacity_tokens_)
-      return {Errc::out_of_pages, "quantised_cache: no room for that many tokens", len_ + tokens, capacity_tokens_};
+    if (Status s = this->take_pages([&](std::int64_t head) { return length(head) + tokens; }); !s) return s;
+    KvView<C> const places = this->template places<C>();
     exec.for_work(tokens * heads * dim * 8).each(heads, [&](std::int64_t head, int) {
       for (std::int64_t token = 0; token < tokens; ++token) {
-        encode_row(&k(token, head, 0), k_scales_(head), &arrays_.k(head, len_ + token, 0));
-        encode_row(&v(token, head, 0), v_scales_(head), &arrays_.v(head, len_ + token, 0));
-        bound(head, len_ + token);
+        std::int64_t const at = places.offset(head, length(head) + token);
+        encode_row(&k(token, head, 0), k_scales_(head), this->pool().keys() + at);
+        encode_row(&v(token, head, 0), v_scales_(head), this->pool().values() + at);
+        bound(head, length(head) + token, this->pool().keys() + at);
       }
+      this->set_length(head, length(head) + tokens);
     });
-    len_ += tokens;
     return {};
   }
 
   /// For picking pages by their bounds. Every key and value reads as zeros: attend over what load() gives instead.
   KvView<T> page_view() const {
     KvView<T> kv;
-    kv.k = kv.v = arrays_.nothing;
-    kv.heads_kv = arrays_.k.extent(0);
-    kv.dim = arrays_.k.extent(2);
-    kv.len = len_;
-    kv.bounds = arrays_.bounds;
+    kv.k = kv.v = beside_.nothing;
+    kv.heads_kv = this->heads_kv();
+    kv.dim = this->pool().dim();
+    kv.len = length();
+    kv.bounds = beside_.bounds;
     kv.bounds_page_tokens = page_tokens_;
     return kv;
   }
@@ -74,17 +79,18 @@ class QuantisedCache {
 
   /// The picked pages, decoded and rounded to T, in `memory`; no other page may be read. For the lengths of now.
   Expected<KvView<T>> load(Cpu exec, PageIndex const& index, Workspace& memory) const {
-    std::int64_t const heads = arrays_.k.extent(0), dim = arrays_.k.extent(2), rows = index.rows();
+    std::int64_t const heads = this->heads_kv(), dim = this->pool().dim(), len = length(), rows = index.rows();
     if (index.page_tokens != page_tokens_)
       return Status::invalid("quantised_cache: the index has another page size", index.page_tokens, page_tokens_);
-    if (Status s = index.check({1, len_, rows, heads, dim}); !s) return s;
+    if (Status s = index.check({1, len, rows, heads, dim}); !s) return s;
     for (std::int64_t row = 0; row < rows; ++row)
-      if (index.lens(row) != len_)
-        return Status::invalid("quantised_cache: the index was made for another length", index.lens(row), len_);
-    Loaded const loaded(memory, {1, len_, rows, heads, dim}, rows, index.pages.extent(1), page_tokens_);
+      if (index.lens(row) != len)
+        return Status::invalid("quantised_cache: the index was made for another length", index.lens(row), len);
+    Loaded const loaded(memory, {1, len, rows, heads, dim}, rows, index.pages.extent(1), page_tokens_);
     if (Status s = memory.check("quantised_cache: the workspace is smaller than planned"); !s) return s;
     std::int64_t const rows_per_head = rows / heads, slots = rows_per_head * index.pages.extent(1);
     std::int64_t const page_elements = page_tokens_ * dim;
+    KvView<C> const places = this->template places<C>();
     exec.for_work(heads * slots * page_elements * 4).each(heads, [&](std::int64_t head, int) {
       std::int32_t* const table = loaded.table.slice(head);
       std::fill_n(table, loaded.table.extent(1), -1);
@@ -94,9 +100,11 @@ class QuantisedCache {
           std::int64_t const page = index.pages(row, i);
           if (table[page] >= 0) continue;  // another query head of the group picked it
           std::int64_t const first = page * page_tokens_;
-          std::int64_t const elements = std::min(page_tokens_, len_ - first) * dim;
-          decode_row(&arrays_.k(head, first, 0), k_scales_(head), elements, loaded.k + slot * page_elements);
-          decode_row(&arrays_.v(head, first, 0), v_scales_(head), elements, loaded.v + slot * page_elements);
+          for (std::int64_t token = first; token < std::min(first + page_tokens_, len); ++token) {
+            std::int64_t const from = places.offset(head, token), to = slot * page_elements + (token - first) * dim;
+            decode_row(this->pool().keys() + from, k_scales_(head), dim, loaded.k + to);
+            decode_row(this->pool().values() + from, v_scales_(head), dim, loaded.v + to);
+          }
           table[page] = static_cast<std::int32_t>(slot++);
         }
     });
@@ -111,21 +119,25 @@ class QuantisedCache {
     return kv;
   }
 
-  std::int64_t length(std::int64_t = 0) const { return len_; }
-  void clear() { len_ = 0; }
-
  private:
-  struct Arrays {
-    Arrays() = default;
-    Arrays(Workspace& memory, std::int64_t capacity, std::int64_t heads, std::int64_t dim, std::int64_t page_tokens)
-        : k(memory.take<C, 3>({heads, capacity, dim})),
-          v(memory.take<C, 3>({heads, capacity, dim})),
-          bounds(memory.take<T, 4>({heads, (capacity + page_tokens - 1) / page_tokens, 2, dim})),
+  struct Beside {
+    Beside(Workspace& memory, std::int64_t capacity, std::int64_t heads, std::int64_t dim, std::int64_t page_tokens)
+        : bounds(memory.take<T, 4>({heads, (capacity + page_tokens - 1) / page_tokens, 2, dim})),
           nothing(memory.take<T>(dim)) {}
-    TensorView<C, 3> k, v;    // [heads_kv, capacity, dim]
     TensorView<T, 4> bounds;  // [heads_kv, pages, 2, dim], of the decoded keys
-    T* nothing = nullptr;     // [dim]
+    T* nothing;               // [dim]
   };
+
+  QuantisedCache(PagePool<C>& pool, Workspace memory, std::int64_t capacity_tokens, std::int64_t heads_kv,
+                 std::int64_t bounds_page_tokens, TensorView<float const, 1> k_scales,
+                 TensorView<float const, 1> v_scales)
+      : Base(pool, capacity_tokens, heads_kv, memory),
+        page_tokens_(bounds_page_tokens),
+        k_scales_(k_scales),
+        v_scales_(v_scales),
+        beside_(memory, capacity_tokens, heads_kv, pool.dim(), bounds_page_tokens) {
+    std::fill_n(beside_.nothing, pool.dim(), from_float<T>(0.0F));
+  }
 
   struct Loaded {
     Loaded(Workspace& memory, Shape const& shape, std::int64_t rows, std::int64_t capacity, std::int64_t page_tokens)
@@ -137,7 +149,7 @@ class QuantisedCache {
   };
 
   void encode_row(T const* row, float scale, C* codes) const {
-    for (std::int64_t x = 0; x < arrays_.k.extent(2); ++x) codes[x] = encode<C>(to_float(row[x]) / scale);
+    for (std::int64_t x = 0; x < this->pool().dim(); ++x) codes[x] = encode<C>(to_float(row[x]) / scale);
   }
 
   static void decode_row(C const* codes, float scale, std::int64_t elements, T* out) {
@@ -145,11 +157,10 @@ class QuantisedCache {
   }
 
   /// Bounds are those of the numbers that attention will read.
-  void bound(std::int64_t head, std::int64_t token) {
-    C const* const key = &arrays_.k(head, token, 0);
-    T* const low = &arrays_.bounds(head, token / page_tokens_, 0, 0);
-    T* const high = &arrays_.bounds(head, token / page_tokens_, 1, 0);
-    for (std::int64_t x = 0; x < arrays_.k.extent(2); ++x) {
+  void bound(std::int64_t head, std::int64_t token, C const* key) {
+    T* const low = &beside_.bounds(head, token / page_tokens_, 0, 0);
+    T* const high = &beside_.bounds(head, token / page_tokens_, 1, 0);
+    for (std::int64_t x = 0; x < this->pool().dim(); ++x) {
       T const stored = from_float<T>(k_scales_(head) * decode(key[x]));
       float const value = to_float(stored);
       bool const fresh = token % page_tokens_ == 0 || value != value;  // a NaN once stored stays
@@ -158,9 +169,9 @@ class QuantisedCache {
     }
   }
 
-  std::int64_t capacity_tokens_, page_tokens_, len_ = 0;
+  std::int64_t page_tokens_;
   TensorView<float const, 1> k_scales_, v_scales_;  // [heads_kv]
-  Arrays arrays_;
+  Beside beside_;
 };
 
 }  // namespace lacuna

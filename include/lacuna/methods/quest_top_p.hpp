@@ -1,6 +1,7 @@
 #pragma once
 
 #include "lacuna/budgets/top_mass.hpp"
+#include "lacuna/kv/coded_keys.hpp"
 #include "lacuna/kv/paged.hpp"
 #include "lacuna/methods/method.hpp"
 #include "lacuna/selectors/min_max_bound.hpp"
@@ -16,5 +17,12 @@ template <int PageTokens>
 using QuestTopPOf = Method<Page<PageTokens>, PageAttention<MinMaxBound>, TopMass, PagedCache>;
 
 using QuestTopP = QuestTopPOf<16>;
+
+/// The same, with the attention of candidates estimated from a copy of the keys in 8 bits: a quarter of the bytes that
+/// their keys and values have in 16 bits (Twilight's own way, with 4 bits there).
+template <int PageTokens>
+using TwilightOf = Method<Page<PageTokens>, PageAttention<MinMaxBound, true>, TopMass, CodedKeysCache>;
+
+using Twilight = TwilightOf<16>;
 
 }  // namespace lacuna

@@ -11,9 +11,9 @@ namespace lacuna {
 
 /// Wraps a selector of pages, which names candidates generously; each of them gets the share of attention that its
 /// tokens hold among the candidates, the mean over the group where the group shares its choice (Twilight, arXiv
-/// 2502.02770, by pages and with true keys). Other pages get -inf. A bound such as Quest's ranks pages well, but says
-/// nothing of their mass: it is highest where keys differ most.
-template <class S>
+/// 2502.02770, by pages). Other pages get -inf. The keys are the true ones or, Estimated, the store's copy in 8 bits. A
+/// bound such as Quest's ranks pages well, but says nothing of their mass: it is highest where keys differ most.
+template <class S, bool Estimated = false>
 struct PageAttention {
   static constexpr bool measures_mass = true;
 
@@ -42,6 +42,8 @@ struct PageAttention {
   template <int Tokens, Storage T>
   Status score(Cpu exec, Page<Tokens> const& unit, Problem<T> const& problem, Workspace memory,
                Scores scores) const requires WholeSelectorFor<S, Page<Tokens>> {
+    if (Estimated && problem.kv.key_codes.data == nullptr)
+      return Status::invalid("page_attention: the store must keep codes of its keys");
     Candidates const named = take_candidates(unit, shape_of(problem), memory);
     if (Status s = memory.check("page_attention: the workspace is smaller than planned"); !s) return s;
     if (Status s = inner.score(exec, unit, problem, memory, scores); !s) return s;
@@ -54,7 +56,7 @@ struct PageAttention {
     Status const s =
         pick_top(exec, {row_of_heads(scores, 0), named.wanted, named.full, named.pages, named.counts, memory});
     if (!s) return s;
-    return page_mass<T>(exec, {problem, named.pages, named.counts, Tokens, row_of_heads(scores, 0), memory});
+    return page_mass<T>(exec, {problem, named.pages, named.counts, Tokens, row_of_heads(scores, 0), memory, Estimated});
   }
 
  private:
