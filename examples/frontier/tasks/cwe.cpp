@@ -22,6 +22,31 @@ std::string ask(CommonWords::Shape const& shape) {
          ".";
 }
 
+std::string ask_in_full(CommonWords::Shape const& shape) {
+  return "The list is in random order. Exactly " + std::to_string(shape.common) + " of its words appear " +
+         times(shape.common_times) + " each; every other word appears " + times(shape.rare_times) + ". Which are the " +
+         std::to_string(shape.common) + " words that appear " + times(shape.common_times) + "?";
+}
+
+std::string numbered(std::vector<std::string> const& words) {
+  std::string text;
+  for (std::size_t i = 0; i < words.size(); ++i) {
+    text.append(i == 0 ? "" : "\n").append(std::to_string(i + 1)).append(". ").append(words[i]);
+  }
+  return text;
+}
+
+/// The first `rare` of the candidates and the common words before them, each as often as it appears.
+std::vector<std::string> repeated(std::vector<std::string> const& words, CommonWords::Shape const& shape,
+                                  std::int64_t rare) {
+  std::vector<std::string> entries;
+  for (std::int64_t i = 0; i < shape.common + rare; ++i) {
+    std::int64_t const repeats = i < shape.common ? shape.common_times : shape.rare_times;
+    entries.insert(entries.end(), static_cast<std::size_t>(repeats), words[static_cast<std::size_t>(i)]);
+  }
+  return entries;
+}
+
 /// Lines that begin with a number; others are ignored.
 TextSet parse(std::string const& text) {
   static std::regex const kLine(R"(^\s*\d+[.)-]? *(.+)$)", std::regex::optimize);
@@ -87,7 +112,50 @@ Draft CommonWords::draft(Random& random, Shape shape, std::int64_t max_tokens, C
   return draft;
 }
 
+Draft CommonWords::natural_draft(Request const& request) const {
+  static constexpr Shape kShape{.common = 10, .common_times = 30, .rare_times = 3};
+  // One order of the pool for all samples, then one of each sample.
+  std::vector<std::string> pool = pool_;
+  Random(request.seed, name() + " pool", 0).shuffle(pool);
+  Random random(request.seed, name(), request.index);
+  random.shuffle(pool);
+
+  std::vector<std::string> const common(pool.begin(), pool.begin() + kShape.common);
+  Draft draft{.form = Form::natural,
+              .introduction =
+                  "Below is a numbered list of words. A few of them are common and appear many times, all "
+                  "others appear only a few times. Find the common ones by reading the list; do not write "
+                  "a program that counts.",
+              .instructions = "1. <first word>\n2. <second word>\nand so on, until 10. <tenth word>",
+              .reminders = {"Write one word on each numbered line, in lower case, exactly as the list has it.",
+                            "The order of the common words does not matter.",
+                            "Give exactly as many words as the question asks for, each of them once."},
+              .questions = {{ask_in_full(kShape), numbered(common)}}};
+  std::int64_t const room = prompt_room(Form::natural, request.max_tokens);
+  auto const fits = [&](std::int64_t rare) {
+    draft.context = numbered(repeated(pool, kShape, rare));
+    return request.count(render_prompt(draft)) <= room;
+  };
+  std::int64_t fitting = 0;
+  std::int64_t beyond = static_cast<std::int64_t>(pool.size()) - kShape.common + 1;
+  while (fitting + 1 < beyond) {
+    std::int64_t const middle = fitting + (beyond - fitting) / 2;
+    (fits(middle) ? fitting : beyond) = middle;
+  }
+  if (fitting == 0) {
+    throw std::invalid_argument("cwe: " + std::to_string(request.max_tokens) + " tokens do not hold the common words");
+  }
+  std::vector<std::string> entries = repeated(pool, kShape, fitting);
+  random.shuffle(entries);
+  draft.context = numbered(entries);
+  draft.fields = {{"entries", std::to_string(entries.size())},
+                  {"common_word_frequency", std::to_string(kShape.common_times)},
+                  {"rare_word_frequency", std::to_string(kShape.rare_times)}};
+  return draft;
+}
+
 Sample CommonWords::generate(Request const& request) const {
+  if (form() == Form::natural) return checked_sample(natural_draft(request), request);
   Random random(request.seed, name(), request.index);
   return checked_sample(draft(random, shape_at(request.max_tokens), request.max_tokens, request.count), request);
 }

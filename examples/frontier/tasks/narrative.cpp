@@ -181,10 +181,15 @@ std::string item_name(Random& random) {
   return name + " " + random.choice(words::item_types());
 }
 
+void leave_out(Narrative::Chapter& chapter, std::string const& sentence) {
+  chapter.text.erase(chapter.text.find(" " + sentence), sentence.size() + 1);
+}
+
 /// Draws chapters one after another; every draw happens in both forms, and in this order.
 class Storyteller {
  public:
-  Storyteller(Random& random, Narrative::Form form) : random_(random), full_(form == Narrative::Form::full) {}
+  Storyteller(Random& random, Narrative::Form form, double purchase_probability)
+      : random_(random), full_(form == Narrative::Form::full), purchase_probability_(purchase_probability) {}
 
   Narrative::Chapter next() {
     Facts facts;
@@ -201,16 +206,22 @@ class Storyteller {
     List const conversation = random_.sample(kConversations, 3);
     do facts.item = item_name(random_);
     while (!items_.insert(facts.item).second);
-    std::string const purchase = filled(random_.choice(kPurchases), facts);
+    std::string purchase = filled(random_.choice(kPurchases), facts);
+    if (purchase_probability_ < 1.0 && !random_.chance(purchase_probability_)) {
+      facts.item.clear();
+      purchase.clear();
+    }
 
+    std::string sold_item;
     std::string sale;
     if (!inventory_.empty() && random_.chance(0.5)) {
       auto const sold = inventory_.begin() + random_.below(static_cast<std::int64_t>(inventory_.size()));
       Facts const old{facts.location, facts.character, facts.event, *sold};
       inventory_.erase(sold);
-      sale.append(" ").append(filled(random_.choice(kSales), old));
+      sold_item = old.item;
+      sale = filled(random_.choice(kSales), old);
     }
-    inventory_.push_back(facts.item);
+    if (!facts.item.empty()) inventory_.push_back(facts.item);
     std::string const farewell = filled(random_.choice(kFarewells), facts);
     std::string const conclusion = filled(random_.choice(kConclusions), facts);
     std::string const atmosphere = random_.choice(kAtmosphere);
@@ -221,14 +232,18 @@ class Storyteller {
     if (full_) {
       for (std::string const& line : conversation) text.append(" ").append(filled(line, facts));
     }
-    text += " " + purchase + sale + " " + farewell;
+    for (std::string const& sentence : {purchase, sale}) {
+      if (!sentence.empty()) text += " " + sentence;
+    }
+    text += " " + farewell;
     if (full_) text += " " + conclusion + " " + atmosphere;
-    return {number_, facts.location, facts.character, facts.item, purchase, std::move(text)};
+    return {number_, facts.location, facts.character, facts.item, purchase, std::move(text), sold_item, sale};
   }
 
  private:
   Random& random_;
   bool full_;
+  double purchase_probability_;
   std::int64_t number_ = 0;
   std::set<std::pair<std::string, std::string>> meetings_;
   std::set<std::string> items_;
@@ -239,9 +254,10 @@ constexpr char kBetweenChapters[] = "\n\n";
 
 }  // namespace
 
-Narrative::Narrative(Random& random, Form form, std::int64_t allowance, CountTokens const& count) {
+Narrative::Narrative(Random& random, Form form, std::int64_t allowance, CountTokens const& count,
+                     double purchase_probability) {
   static constexpr std::int64_t kMostChapters = 2000;
-  Storyteller teller(random, form);
+  Storyteller teller(random, form, purchase_probability);
   std::int64_t room = allowance;
   for (std::int64_t i = 0; i < kMostChapters; ++i) {
     Chapter chapter = teller.next();
@@ -253,15 +269,25 @@ Narrative::Narrative(Random& random, Form form, std::int64_t allowance, CountTok
   pad(room, count);
 }
 
-void Narrative::leave_out_purchases(std::vector<std::int64_t> const& numbers, CountTokens const& count) {
+void Narrative::leave_out_purchases(std::vector<std::int64_t> const& numbers, CountTokens const& count,
+                                    bool later_sales_too) {
   std::int64_t room = 0;
+  std::set<std::string> items;
   for (std::int64_t number : numbers) {
     Chapter& chapter = chapters_[static_cast<std::size_t>(number - 1)];
-    std::string const sentence = " " + chapter.purchase;
-    chapter.text.erase(chapter.text.find(sentence), sentence.size());
-    room += count(sentence);
+    if (chapter.purchase.empty()) continue;
+    leave_out(chapter, chapter.purchase);
+    room += count(" " + chapter.purchase);
+    items.insert(chapter.item);
     chapter.item.clear();
     chapter.purchase.clear();
+  }
+  for (Chapter& chapter : chapters_) {
+    if (!later_sales_too || items.count(chapter.sold) == 0) continue;
+    leave_out(chapter, chapter.sale);
+    room += count(" " + chapter.sale);
+    chapter.sold.clear();
+    chapter.sale.clear();
   }
   pad(room, count);
 }
@@ -283,12 +309,14 @@ std::string Narrative::text() const {
   return text;
 }
 
-std::string const& story_introduction() {
-  static std::string const text =
-      "The context tells of a traveler who visits a place, meets a trader and acquires an item in each chapter. Items "
-      "are "
-      "unique and can be sold later.";
-  return text;
+std::string story_introduction(Form form) {
+  if (form == Form::compact) {
+    return "The context tells of a traveler who visits a place, meets a trader and acquires an item in each chapter. "
+           "Items are unique and can be sold later.";
+  }
+  return "Below is a story in numbered chapters. In each chapter the traveler " + std::string(kProtagonist) +
+         " comes to a place, meets a trader and may acquire an item from that trader or sell an older one. All items "
+         "are unique, and they can change owners in the course of the story.";
 }
 
 }  // namespace frontier

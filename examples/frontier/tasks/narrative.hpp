@@ -25,17 +25,24 @@ class Narrative {
     std::string item;      // acquired; empty when the purchase is left out
     std::string purchase;  // the sentence of `text` that tells of it
     std::string text;      // header and sentences
+    std::string sold;      // item of an earlier chapter; empty when nothing is sold
+    std::string sale;      // the sentence of `text` that tells of it
   };
 
-  /// Compact below 12K tokens.
-  static Form form_at(std::int64_t max_tokens) { return max_tokens < 12288 ? Form::compact : Form::full; }
+  /// Compact below 12K tokens; natural prompts always tell the story in full.
+  static Form form_at(std::int64_t max_tokens, frontier::Form prompt = frontier::Form::compact) {
+    return prompt == frontier::Form::compact && max_tokens < 12288 ? Form::compact : Form::full;
+  }
 
-  /// As many chapters as `allowance` tokens hold, then single atmosphere sentences while they fit.
-  Narrative(Random& random, Form form, std::int64_t allowance, CountTokens const& count);
+  /// As many chapters as `allowance` tokens hold, then single atmosphere sentences while they fit. In a share of the
+  /// chapters, on average 1 - purchase_probability of them, nothing is acquired.
+  Narrative(Random& random, Form form, std::int64_t allowance, CountTokens const& count,
+            double purchase_probability = 1.0);
 
   /// Takes the purchase sentences out of these chapters; atmosphere sentences take their room. Later sales of the items
-  /// stay. Every number must be that of a chapter.
-  void leave_out_purchases(std::vector<std::int64_t> const& numbers, CountTokens const& count);
+  /// stay unless they are to be left out too. Every number must be that of a chapter.
+  void leave_out_purchases(std::vector<std::int64_t> const& numbers, CountTokens const& count,
+                           bool later_sales_too = false);
 
   std::vector<Chapter> const& chapters() const { return chapters_; }
   std::string text() const;
@@ -47,6 +54,6 @@ class Narrative {
 };
 
 /// What all story tasks say first.
-std::string const& story_introduction();
+std::string story_introduction(Form form = Form::compact);
 
 }  // namespace frontier

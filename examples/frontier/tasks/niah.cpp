@@ -15,13 +15,47 @@ struct Pair {
   std::string value;
 };
 
-std::string identifier(Random& random, std::int64_t symbols, std::set<std::string>& used) {
+std::string grouped_characters(Random& random) {
+  static constexpr std::string_view kAlphabet = "abcdefghijklmnopqrstuvwxyz0123456789";
+  std::string text;
+  for (int i = 0; i < 32; ++i) {
+    if (i > 0 && i % 8 == 0) text += '-';
+    text += kAlphabet[static_cast<std::size_t>(random.below(static_cast<std::int64_t>(kAlphabet.size())))];
+  }
+  return text;
+}
+
+std::string identifier(Random& random, Niah::Shape const& shape, std::set<std::string>& used) {
   std::string text;
   do {
     text.clear();
-    for (std::int64_t i = 0; i < symbols; ++i) text += random.choice(words::symbols());
+    if (shape.form == Form::natural) {
+      text = grouped_characters(random);
+    } else {
+      for (std::int64_t i = 0; i < shape.symbols; ++i) text += random.choice(words::symbols());
+    }
   } while (!used.insert(text).second);
   return text;
+}
+
+Draft wording(Form form) {
+  if (form == Form::compact) {
+    return {.introduction = "The context lists keys and their values. Find the values of some keys.",
+            .instructions = "Write one line for each key, in the order of the keys.",
+            .several = true};
+  }
+  return {
+      .form = form,
+      .introduction =
+          "Below is a long list of sentences. Each of them states the value that belongs to one key; "
+          "keys and values are random strings. Look up the values of the keys that you are asked for.",
+      .instructions =
+          "1. The answer for <first key> is <value of the first key>.\n"
+          "2. The answer for <second key> is <value of the second key>.\n"
+          "and so on, one line for each key",
+      .reminders = {"Keep the order in which the question lists the keys.", "Follow the format of the lines exactly.",
+                    "Write every key as it stands, without any change.", "Copy the values exactly from the context."},
+      .several = true};
 }
 
 std::string sentence(Pair const& pair) { return "The value for " + pair.key + " is: " + pair.value + "."; }
@@ -72,19 +106,18 @@ double share_correct(std::string const& gold, std::string const& text) {
 
 }  // namespace
 
-Niah::Shape Niah::shape_at(std::int64_t max_tokens) {
+Niah::Shape Niah::shape_at(std::int64_t max_tokens, Form form) {
+  if (form == Form::natural) return {.form = form};
   return max_tokens < 3072 ? Shape{.symbols = 3, .queries = 2} : Shape{.symbols = 4, .queries = 4};
 }
 
 Draft Niah::draft(Random& random, Shape shape, std::int64_t max_tokens, CountTokens const& count) {
-  Draft draft{.introduction = "The context lists keys and their values. Find the values of some keys.",
-              .instructions = "Write one line for each key, in the order of the keys.",
-              .several = true};
+  Draft draft = wording(shape.form);
   std::set<std::string> keys;
   std::set<std::string> values;
   auto const draw = [&] {
-    std::string key = identifier(random, shape.symbols, keys);
-    return Pair{std::move(key), identifier(random, shape.symbols, values)};
+    std::string key = identifier(random, shape, keys);
+    return Pair{std::move(key), identifier(random, shape, values)};
   };
 
   std::vector<std::string> sentences;
@@ -96,8 +129,9 @@ Draft Niah::draft(Random& random, Shape shape, std::int64_t max_tokens, CountTok
   }
   random.shuffle(sentences);
 
-  std::int64_t room = max_tokens - count(shape.training ? render_conversation(draft) : render_prompt(draft));
-  for (std::string const& text : sentences) room -= count(text);
+  draft.context = joined(sentences, " ");
+  std::int64_t room =
+      prompt_room(shape.form, max_tokens) - count(shape.training ? render_conversation(draft) : render_prompt(draft));
   if (room < 0) throw std::invalid_argument("niah: " + std::to_string(max_tokens) + " tokens do not hold the needles");
   for (;;) {
     std::string text = sentence(draw());
@@ -107,13 +141,14 @@ Draft Niah::draft(Random& random, Shape shape, std::int64_t max_tokens, CountTok
     sentences.push_back(std::move(text));
   }
   random.shuffle(sentences);
-  for (std::string const& text : sentences) draft.context += (draft.context.empty() ? "" : " ") + text;
+  draft.context = joined(sentences, " ");
   return draft;
 }
 
 Sample Niah::generate(Request const& request) const {
   Random random(request.seed, name(), request.index);
-  return checked_sample(draft(random, shape_at(request.max_tokens), request.max_tokens, request.count), request);
+  return checked_sample(draft(random, shape_at(request.max_tokens, form()), request.max_tokens, request.count),
+                        request);
 }
 
 Score Niah::score(Sample const& sample, std::string const& output) const {

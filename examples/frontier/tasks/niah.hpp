@@ -13,9 +13,12 @@ class Niah final : public Task {
     std::int64_t queries = 4;    // keys asked for in one question
     std::int64_t questions = 1;  // turns about the same context
     bool training = false;       // whether max_tokens holds the responses and further turns too
+    Form form = Form::compact;   // natural: keys and values of four groups of eight characters
   };
 
-  static Shape shape_at(std::int64_t max_tokens);
+  using Task::Task;
+
+  static Shape shape_at(std::int64_t max_tokens, Form form = Form::compact);
   static Draft draft(Random& random, Shape shape, std::int64_t max_tokens, CountTokens const& count);
 
   std::string name() const override { return "niah"; }

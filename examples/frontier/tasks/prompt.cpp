@@ -15,9 +15,55 @@ char lower(char c) { return static_cast<char>(std::tolower(static_cast<unsigned 
 
 bool is_space(char c) { return std::isspace(static_cast<unsigned char>(c)) != 0; }
 
+constexpr std::int64_t kTemplateTokens = 64;
+
+std::string render_natural(Draft const& draft) {
+  std::string const tag = draft.several ? "questions" : "question";
+  std::string const& question = draft.questions.front().text;
+  std::string text = draft.introduction + "\n\nThe " + tag + (draft.several ? " are" : " is") +
+                     " stated twice: once before the context and once after it.\n\n" + tagged(tag, question) + "\n" +
+                     tagged("context", draft.context) + "\n" + tagged(tag + "_repeated", question);
+  text +=
+      "\nInstructions:\n"
+      "1. First explain in a few words where you found the evidence and how the answer follows from it.\n"
+      "2. Then give the final answer in exactly this format:\n";
+  text += tagged("answer", draft.instructions);
+  text +=
+      "\nYour whole response looks like this:\n"
+      "<explanation>\nyour brief explanation\n</explanation>\n<answer>\nyour final answer\n</answer>\n"
+      "\nImportant:\n";
+  for (std::string const& reminder : draft.reminders) text += "- " + reminder + "\n";
+  return text +
+         "- Be clear and brief in the explanation.\n"
+         "- Write nothing but the formatted answer inside the answer tags.";
+}
+
+void check_natural(Draft const& draft, Request const& request) {
+  std::int64_t const text = request.count(render_prompt(draft));
+  std::int64_t const room = prompt_room(Form::natural, request.max_tokens);
+  if (text > room) {
+    throw std::invalid_argument("the prompt has " + std::to_string(text) + " tokens before it is put into a chat " +
+                                "template, more than " + std::to_string(room));
+  }
+  std::vector<std::string> golds = draft.questions.front().other_golds;
+  golds.push_back(draft.questions.front().gold);
+  for (std::string const& gold : golds) {
+    if (request.count(gold) > request.max_output_tokens) {
+      throw std::invalid_argument("a gold answer has " + std::to_string(request.count(gold)) +
+                                  " tokens, more than the " + std::to_string(request.max_output_tokens) +
+                                  " of an output");
+    }
+  }
+}
+
 }  // namespace
 
+std::int64_t prompt_room(Form form, std::int64_t max_tokens) {
+  return form == Form::compact ? max_tokens : max_tokens - kTemplateTokens;
+}
+
 std::string render_prompt(Draft const& draft) {
+  if (draft.form == Form::natural) return render_natural(draft);
   std::string const tag = draft.several ? "questions" : "question";
   std::string const& question = draft.questions.front().text;
   return "<bos><user>\n" + draft.introduction + "\n" + tagged(tag, question) + tagged("context", draft.context) +
@@ -25,6 +71,10 @@ std::string render_prompt(Draft const& draft) {
 }
 
 std::string response(std::string_view gold) { return "<answer>\n" + std::string(gold) + "\n</answer><eos>"; }
+
+std::string explained_response(std::string_view explanation, std::string_view gold) {
+  return tagged("explanation", std::string(explanation)) + tagged("answer", std::string(gold));
+}
 
 std::string render_conversation(Draft const& draft) {
   std::string const tag = draft.several ? "questions_repeated" : "question_repeated";
@@ -68,19 +118,29 @@ std::string normalised(std::string_view text) {
   return result;
 }
 
-Sample checked_sample(Draft const& draft, Request const& request, double min_fill) {
-  Sample sample;
-  sample.prompt = render_prompt(draft);
-  sample.gold = draft.questions.front().gold;
-  sample.index = request.index;
-  sample.prompt_tokens = request.count(sample.prompt);
+Sample checked_sample(Draft const& draft, Request const& request) {
+  bool const natural = draft.form == Form::natural;
+  if (natural) check_natural(draft, request);
+  Question const& question = draft.questions.front();
+  Sample sample{.prompt = render_prompt(draft), .gold = question.gold, .index = request.index};
+  CountTokens const& count_whole = natural && request.count_turn ? request.count_turn : request.count;
+  sample.prompt_tokens = count_whole(sample.prompt);
+  sample.tail_tokens = request.count(std::string_view(sample.prompt).substr(sample.prompt.rfind("</context>") + 11));
+  sample.other_golds = question.other_golds;
+  sample.fields = draft.fields;
   if (sample.prompt_tokens > request.max_tokens ||
-      static_cast<double>(sample.prompt_tokens) < min_fill * static_cast<double>(request.max_tokens)) {
+      static_cast<double>(sample.prompt_tokens) < request.min_fill * static_cast<double>(request.max_tokens)) {
     throw std::invalid_argument("the prompt has " + std::to_string(sample.prompt_tokens) + " tokens, not between " +
-                                std::to_string(min_fill) + " and 1 times the asked " +
+                                std::to_string(request.min_fill) + " and 1 times the asked " +
                                 std::to_string(request.max_tokens));
   }
   return sample;
+}
+
+std::string joined(std::vector<std::string> const& parts, std::string_view separator) {
+  std::string text;
+  for (std::size_t i = 0; i < parts.size(); ++i) text.append(i == 0 ? "" : separator).append(parts[i]);
+  return text;
 }
 
 }  // namespace frontier

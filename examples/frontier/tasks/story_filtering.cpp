@@ -13,6 +13,18 @@ namespace {
 
 using Numbers = TextSet;
 
+Draft wording(Form form) {
+  if (form == Form::compact) {
+    return {.introduction = story_introduction(form),
+            .instructions = "Write the numbers of the chapters, separated by commas."};
+  }
+  return {.form = form,
+          .introduction = story_introduction(form) + " Find the chapters in which the traveler acquires nothing.",
+          .instructions = "<number>, <number>, and so on",
+          .reminders = {"Write only the numbers of the chapters, separated by commas.",
+                        "Selling an item is not acquiring one."}};
+}
+
 Question ask(std::int64_t chapters, std::string gold) {
   std::string const exactly = chapters == 1 ? "There is exactly 1 such chapter."
                                             : "There are exactly " + std::to_string(chapters) + " such chapters.";
@@ -48,19 +60,20 @@ Numbers parse(std::string const& text, bool glues_digits) {
 
 }  // namespace
 
-StoryFiltering::Shape StoryFiltering::shape_at(std::int64_t max_tokens) {
+StoryFiltering::Shape StoryFiltering::shape_at(std::int64_t max_tokens, Form form) {
+  if (form == Form::natural) return {.chapters = 3, .form = form};
   return {.chapters = max_tokens < 3072 ? 2 : 3};
 }
 
 Draft StoryFiltering::draft(Random& random, Shape shape, std::int64_t max_tokens, CountTokens const& count) {
-  Draft draft{.introduction = story_introduction(),
-              .instructions = "Write the numbers of the chapters, separated by commas."};
+  Draft draft = wording(shape.form);
   std::string widest_gold = "9999";
   for (std::int64_t i = 1; i < shape.chapters; ++i) widest_gold += ", 9999";
   draft.questions.push_back(ask(shape.chapters, widest_gold));
   std::int64_t const around = count(shape.training ? render_conversation(draft) : render_prompt(draft));
 
-  Narrative narrative(random, Narrative::form_at(max_tokens), max_tokens - around, count);
+  Narrative narrative(random, Narrative::form_at(max_tokens, shape.form), prompt_room(shape.form, max_tokens) - around,
+                      count);
   std::vector<std::int64_t> numbers;
   for (Narrative::Chapter const& chapter : narrative.chapters()) numbers.push_back(chapter.number);
   if (static_cast<std::int64_t>(numbers.size()) <= shape.chapters) {
@@ -70,17 +83,20 @@ Draft StoryFiltering::draft(Random& random, Shape shape, std::int64_t max_tokens
   }
   std::vector<std::int64_t> idle = random.sample(numbers, shape.chapters);
   std::sort(idle.begin(), idle.end());
-  narrative.leave_out_purchases(idle, count);
+  narrative.leave_out_purchases(idle, count, shape.drop_orphan_sales);
   std::string gold;
   for (std::int64_t number : idle) gold += (gold.empty() ? "" : ", ") + std::to_string(number);
   draft.questions = {ask(shape.chapters, gold)};
   draft.context = narrative.text();
+  draft.fields = {{"chapters", std::to_string(numbers.size())}};
   return draft;
 }
 
 Sample StoryFiltering::generate(Request const& request) const {
   Random random(request.seed, name(), request.index);
-  return checked_sample(draft(random, shape_at(request.max_tokens), request.max_tokens, request.count), request);
+  Shape shape = shape_at(request.max_tokens, form());
+  shape.drop_orphan_sales = drop_orphan_sales_;
+  return checked_sample(draft(random, shape, request.max_tokens, request.count), request);
 }
 
 Score StoryFiltering::score(Sample const& sample, std::string const& output) const {

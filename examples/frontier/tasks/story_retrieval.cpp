@@ -18,11 +18,29 @@ struct Line {
   Fact fact;
 };
 
-std::string ask(std::size_t number, Line const& line) {
-  static constexpr char const* kWhat[] = {"which location was visited?", "which character was met?",
-                                          "which item was acquired?"};
+Draft wording(Form form) {
+  if (form == Form::compact) {
+    return {.introduction = story_introduction(form),
+            .instructions = "Write one line for each question, in the order of the questions.",
+            .several = true};
+  }
+  return {.form = form,
+          .introduction = story_introduction(form) + " Answer some questions about single chapters.",
+          .instructions =
+              "1. <answer to the first question>\n2. <answer to the second question>\n"
+              "and so on, one line for each question",
+          .reminders = {"Answer every question, in the order in which they are asked.",
+                        "Write names of places, characters and items alone, exactly as the story has them."},
+          .several = true};
+}
+
+std::string ask(Form form, std::size_t number, Line const& line) {
+  static constexpr char const* kWhat[][3] = {
+      {"which location was visited?", "which character was met?", "which item was acquired?"},
+      {"which location did the traveler visit?", "which character did the traveler meet?",
+       "which item did the traveler acquire?"}};
   return std::to_string(number) + ". In chapter " + std::to_string(line.chapter) + ", " +
-         kWhat[static_cast<std::size_t>(line.fact)];
+         kWhat[form == Form::natural][static_cast<std::size_t>(line.fact)];
 }
 
 std::string const& answer(Line const& line, std::vector<Narrative::Chapter> const& chapters) {
@@ -73,26 +91,26 @@ double share_correct(std::string const& gold, std::string const& text) {
 
 }  // namespace
 
-StoryRetrieval::Shape StoryRetrieval::shape_at(std::int64_t max_tokens) {
+StoryRetrieval::Shape StoryRetrieval::shape_at(std::int64_t max_tokens, Form form) {
+  if (form == Form::natural) return {.queries = 16, .form = form};
   return {.queries = max_tokens < 3072 ? 4 : max_tokens < 6144 ? 8 : 16};
 }
 
 Draft StoryRetrieval::draft(Random& random, Shape shape, std::int64_t max_tokens, CountTokens const& count) {
-  Draft draft{.introduction = story_introduction(),
-              .instructions = "Write one line for each question, in the order of the questions.",
-              .several = true};
+  Draft draft = wording(shape.form);
   // The questions are drawn after the story, so their room is kept by the longest line that they can have.
   Line const longest{9999, Fact::location};
   std::string const widest_answer = "\n16. weathered silver candlestick";
   Question placeholder;
   for (std::int64_t i = 0; i < shape.queries; ++i) {
-    placeholder.text += ask(16, longest) + "\n";
+    placeholder.text += ask(shape.form, 16, longest) + "\n";
     placeholder.gold += widest_answer;
   }
   draft.questions.assign(static_cast<std::size_t>(shape.questions), placeholder);
   std::int64_t const around = count(shape.training ? render_conversation(draft) : render_prompt(draft));
 
-  Narrative const narrative(random, Narrative::form_at(max_tokens), max_tokens - around, count);
+  Narrative const narrative(random, Narrative::form_at(max_tokens, shape.form),
+                            prompt_room(shape.form, max_tokens) - around, count);
   auto const chapters = static_cast<std::int64_t>(narrative.chapters().size());
   if (chapters < shape.queries) {
     throw std::invalid_argument("story_retrieval: " + std::to_string(max_tokens) + " tokens hold " +
@@ -100,6 +118,7 @@ Draft StoryRetrieval::draft(Random& random, Shape shape, std::int64_t max_tokens
                                 std::to_string(shape.queries) + " questions");
   }
   draft.context = narrative.text();
+  draft.fields = {{"chapters", std::to_string(chapters)}};
   for (Question& question : draft.questions) {
     question = {};
     std::size_t number = 0;
@@ -109,7 +128,7 @@ Draft StoryRetrieval::draft(Random& random, Shape shape, std::int64_t max_tokens
         question.text += '\n';
         question.gold += '\n';
       }
-      question.text += ask(number, line);
+      question.text += ask(shape.form, number, line);
       question.gold += std::to_string(number) + ". " + answer(line, narrative.chapters());
     }
   }
@@ -118,7 +137,8 @@ Draft StoryRetrieval::draft(Random& random, Shape shape, std::int64_t max_tokens
 
 Sample StoryRetrieval::generate(Request const& request) const {
   Random random(request.seed, name(), request.index);
-  return checked_sample(draft(random, shape_at(request.max_tokens), request.max_tokens, request.count), request);
+  return checked_sample(draft(random, shape_at(request.max_tokens, form()), request.max_tokens, request.count),
+                        request);
 }
 
 Score StoryRetrieval::score(Sample const& sample, std::string const& output) const {

@@ -12,9 +12,12 @@ class StoryRetrieval final : public Task {
     std::int64_t queries = 16;
     std::int64_t questions = 1;  // turns about the same context
     bool training = false;       // whether max_tokens holds the responses and further turns too
+    Form form = Form::compact;
   };
 
-  static Shape shape_at(std::int64_t max_tokens);
+  using Task::Task;
+
+  static Shape shape_at(std::int64_t max_tokens, Form form = Form::compact);
   static Draft draft(Random& random, Shape shape, std::int64_t max_tokens, CountTokens const& count);
 
   std::string name() const override { return "story_retrieval"; }

@@ -21,13 +21,62 @@ std::vector<std::string> const& filler() {
   return sentences;
 }
 
-std::string joined(std::vector<std::string> const& parts, char separator) {
-  std::string text;
-  for (std::string const& part : parts) {
-    if (!text.empty()) text += separator;
-    text += part;
+Draft wording(Form form) {
+  if (form == Form::compact) {
+    return {
+        .introduction =
+            "The context holds assignments of variables among other sentences. A variable resolves to a value if "
+            "it is assigned the value or a variable that resolves to it.",
+        .instructions = "Write the names of the variables, one on each line, from the first assignment to the last."};
   }
-  return text;
+  return {.form = form,
+          .introduction =
+              "Below is a text in which assignments of variables are scattered among other sentences. A "
+              "variable is assigned either a number or the value of another variable; the assignments "
+              "stand in no particular order. Find out which variables have a certain value in the end.",
+          .instructions = "<name> <name> <name> and so on",
+          .reminders = {"Write the names of the variables alone, separated by spaces, in any order.",
+                        "Write neither the word VAR nor commas, quotes or other punctuation.",
+                        "Follow every chain of assignments to its end."}};
+}
+
+std::string ask(Form form, std::string const& value) {
+  if (form == Form::compact) {
+    return "Which variables resolve to the value " + value + ", directly or through other variables?";
+  }
+  return "Which variables resolve to the value " + value + "? A variable resolves to " + value + " if it is assigned " +
+         value + " itself, or if it is assigned another variable that resolves to " + value + ".";
+}
+
+std::string new_name(Random& random, Form form) {
+  if (form == Form::compact) {
+    // The second half is drawn first: the bundled models' training data has it so.
+    std::string const end = random.choice(words::symbols());
+    return random.choice(words::symbols()) + end;
+  }
+  std::string name;
+  for (int i = 0; i < 5; ++i) name += static_cast<char>('A' + random.below(26));
+  return name;
+}
+
+std::int64_t new_value(Random& random, Form form) {
+  return form == Form::compact ? random.between(100, 999) : random.between(10000, 99998);
+}
+
+/// Puts sentences that say nothing into the room between the statements: whole units first, then, in the compact form,
+/// single sentences until nothing more fits. Tokens of joined units can differ from those of single ones, so the
+/// natural form leaves room for five.
+void add_filler(std::vector<std::string>& statements, Form form, std::int64_t room, CountTokens const& count) {
+  std::int64_t const unit = count(joined(filler(), " "));
+  if (form == Form::natural) room -= 5 * unit;
+  for (; room >= unit; room -= unit) statements.insert(statements.end(), filler().begin(), filler().end());
+  if (form == Form::natural) return;
+  for (std::string const& text : filler()) {
+    if (std::int64_t const cost = count(text); cost <= room) {
+      statements.push_back(text);
+      room -= cost;
+    }
+  }
 }
 
 std::string upper(std::string text) {
@@ -68,7 +117,8 @@ Names parse_strict(std::string const& text) {
 
 }  // namespace
 
-VariableTracking::Shape VariableTracking::shape_at(std::int64_t max_tokens) {
+VariableTracking::Shape VariableTracking::shape_at(std::int64_t max_tokens, Form form) {
+  if (form == Form::natural) return {.chains = 8, .hops = 4, .form = form};
   if (max_tokens < 3072) return {.chains = 2, .hops = 2};
   if (max_tokens < 6144) return {.chains = 4, .hops = 2};
   if (max_tokens < 12288) return {.chains = 4, .hops = 4};
@@ -76,21 +126,17 @@ VariableTracking::Shape VariableTracking::shape_at(std::int64_t max_tokens) {
 }
 
 Draft VariableTracking::draft(Random& random, Shape shape, std::int64_t max_tokens, CountTokens const& count) {
-  Draft draft{
-      .introduction =
-          "The context holds assignments of variables among other sentences. A variable resolves to a value if "
-          "it is assigned the value or a variable that resolves to it.",
-      .instructions = "Write the names of the variables, one on each line, from the first assignment to the last."};
+  Draft draft = wording(shape.form);
   std::vector<std::string> names;
   std::set<std::string> used;
   auto const wanted = static_cast<std::size_t>(shape.chains * (shape.hops + 1));
   while (names.size() < wanted) {
-    std::string name = random.choice(words::symbols()) + random.choice(words::symbols());
+    std::string name = new_name(random, shape.form);
     if (used.insert(name).second) names.push_back(std::move(name));
   }
   std::vector<std::string> values;
   while (values.size() < static_cast<std::size_t>(shape.chains)) {
-    std::string value = std::to_string(random.between(100, 999));
+    std::string value = std::to_string(new_value(random, shape.form));
     if (used.insert(value).second) values.push_back(std::move(value));
   }
 
@@ -104,32 +150,27 @@ Draft VariableTracking::draft(Random& random, Shape shape, std::int64_t max_toke
       statements.push_back("VAR " + chain[hop] + " = VAR " + chain[hop - 1]);
     }
     if (draft.questions.size() < static_cast<std::size_t>(shape.questions)) {
-      draft.questions.push_back(
-          {"Which variables resolve to the value " + value + ", directly or through other variables?",
-           joined(chain, '\n')});
+      draft.questions.push_back({ask(shape.form, value), joined(chain, shape.form == Form::compact ? "\n" : " ")});
     }
   }
 
-  std::int64_t room = max_tokens - count(shape.training ? render_conversation(draft) : render_prompt(draft));
-  for (std::string const& statement : statements) room -= count(statement);
+  // The prompt first: the closed vocabulary numbers its words as they are counted here.
+  std::int64_t room = prompt_room(shape.form, max_tokens);
+  room -= count(shape.training ? render_conversation(draft) : render_prompt(draft));
+  room -= count(joined(statements, " "));
   if (room < 0) throw std::invalid_argument("vt: " + std::to_string(max_tokens) + " tokens do not hold the chains");
-  // Whole units of filler first, then single sentences of it until nothing more fits.
-  std::int64_t const unit = count(joined(filler(), ' '));
-  for (; room >= unit; room -= unit) statements.insert(statements.end(), filler().begin(), filler().end());
-  for (std::string const& text : filler()) {
-    if (std::int64_t const cost = count(text); cost <= room) {
-      statements.push_back(text);
-      room -= cost;
-    }
-  }
+  add_filler(statements, shape.form, room, count);
   random.shuffle(statements);
-  draft.context = joined(statements, ' ');
+  draft.context = joined(statements, " ");
+  draft.fields = {
+      {"target_value", values.front()}, {"chains", std::to_string(shape.chains)}, {"hops", std::to_string(shape.hops)}};
   return draft;
 }
 
 Sample VariableTracking::generate(Request const& request) const {
   Random random(request.seed, name(), request.index);
-  return checked_sample(draft(random, shape_at(request.max_tokens), request.max_tokens, request.count), request);
+  return checked_sample(draft(random, shape_at(request.max_tokens, form()), request.max_tokens, request.count),
+                        request);
 }
 
 Score VariableTracking::score(Sample const& sample, std::string const& output) const {

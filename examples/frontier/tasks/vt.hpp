@@ -13,9 +13,12 @@ class VariableTracking final : public Task {
     std::int64_t hops = 4;
     std::int64_t questions = 1;  // chains asked for
     bool training = false;       // whether max_tokens holds the responses and further turns too
+    Form form = Form::compact;   // natural: names of five letters, values of five digits
   };
 
-  static Shape shape_at(std::int64_t max_tokens);
+  using Task::Task;
+
+  static Shape shape_at(std::int64_t max_tokens, Form form = Form::compact);
   static Draft draft(Random& random, Shape shape, std::int64_t max_tokens, CountTokens const& count);
 
   std::string name() const override { return "vt"; }
