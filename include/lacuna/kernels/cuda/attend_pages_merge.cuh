@@ -155,34 +155,49 @@ __device__ __forceinline__ bool is_last(std::int32_t* ticket, int others) {
   return last;
 }
 
-/// The answer of a row from its parts, in their order, whoever calls it. Uses `parts` * rows * 8 bytes of smem.
+/// The answer of a row from its parts, in their order, whoever calls it. Uses parts * rows * 4 bytes of smem and 1 KB.
 template <class Traits>
 __device__ void merge_parts(PageRows<typename Traits::T> const& rows, PageRow const& row,
                             PageOut<typename Traits::T> const& out, std::int64_t first_slot, int parts,
                             unsigned char* smem) {
-  static_assert((Traits::parts + 1) * Traits::rows * 8 <= Traits::smem_bytes);
-  float2* const states = reinterpret_cast<float2*>(smem);
-  float2 const* const from = reinterpret_cast<float2 const*>(out.states) + first_slot * Traits::rows;
+  static_assert((Traits::parts + 1) * Traits::rows * 4 + 1024 <= Traits::smem_bytes);
+  float2* const totals = reinterpret_cast<float2*>(smem);        // [rows]
+  float* const weights = reinterpret_cast<float*>(smem + 1024);  // [parts, rows]
+  float2 const* const states = reinterpret_cast<float2 const*>(out.states) + first_slot * Traits::rows;
   __syncthreads();
-  for (int i = static_cast<int>(threadIdx.x); i < parts * Traits::rows; i += Traits::threads)
-    states[i] = __ldcg(from + i);
+  for (int r = warp_id(); r < row.pairs; r += Traits::warps) {
+    float highest = -INFINITY, sum = 0.0F;
+    for (int p = lane_id(); p < parts; p += 32) highest = fmaxf(highest, __ldcg(states + p * Traits::rows + r).x);
+#pragma unroll
+    for (int other = 16; other > 0; other /= 2) highest = fmaxf(highest, __shfl_xor_sync(kAllLanes, highest, other));
+    for (int p = lane_id(); p < parts; p += 32) {
+      float2 const own = __ldcg(states + p * Traits::rows + r);
+      float const weight = weight_of(own.x, base_of(highest));
+      weights[p * Traits::rows + r] = weight;
+      sum += weight * own.y;
+    }
+#pragma unroll
+    for (int other = 16; other > 0; other /= 2) sum += __shfl_xor_sync(kAllLanes, sum, other);
+    if (lane_id() == 0) totals[r] = {highest, sum};
+  }
   __syncthreads();
-  for (int i = static_cast<int>(threadIdx.x); i < row.pairs * Traits::dim / 2; i += Traits::threads) {
-    int const r = i / (Traits::dim / 2), channel = i % (Traits::dim / 2) * 2;
-    float2 state{-INFINITY, 0.0F}, sum{0.0F, 0.0F};
-    for (int p = 0; p < parts; ++p) state.x = fmaxf(state.x, states[p * Traits::rows + r].x);
+  constexpr int kQuads = Traits::dim / 4;
+  for (int i = static_cast<int>(threadIdx.x); i < row.pairs * kQuads; i += Traits::threads) {
+    int const r = i / kQuads, channel = i % kQuads * 4;
+    float4 sum{0.0F, 0.0F, 0.0F, 0.0F};
     float const* const sums = out.sums + (first_slot * Traits::rows + r) * Traits::dim + channel;
-#pragma unroll 8
+#pragma unroll 16
     for (int p = 0; p < parts; ++p) {
-      float2 const values =
-          __ldcg(reinterpret_cast<float2 const*>(sums + std::int64_t{p} * Traits::rows * Traits::dim));
-      float2 const own = states[p * Traits::rows + r];
-      float const weight = weight_of(own.x, base_of(state.x));
-      state.y += weight * own.y;
+      float4 const values =
+          __ldcg(reinterpret_cast<float4 const*>(sums + std::int64_t{p} * Traits::rows * Traits::dim));
+      float const weight = weights[p * Traits::rows + r];
       sum.x += weight * values.x;
       sum.y += weight * values.y;
+      sum.z += weight * values.z;
+      sum.w += weight * values.w;
     }
-    write_answer<Traits>(rows, row, out, r, channel, sum, state);
+    write_answer<Traits>(rows, row, out, r, channel, {sum.x, sum.y}, totals[r]);
+    write_answer<Traits>(rows, row, out, r, channel + 2, {sum.z, sum.w}, totals[r]);
   }
 }
 

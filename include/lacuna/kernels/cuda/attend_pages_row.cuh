@@ -66,11 +66,11 @@ struct ChunkWalk {
     if (next < end) {
       std::int64_t const place = next * kChunkTokens + (lane_id() & 15);
       std::int64_t at = place + row.start;
-      if (list != nullptr) {
+      if (list != nullptr && place < row.tokens) {
         std::int32_t const unit = static_cast<std::int32_t>(place / rows.unit_tokens);
         at = std::int64_t{list[unit]} * rows.unit_tokens + place % rows.unit_tokens;
       }
-      token_ahead = at >= row.oldest && at < row.len_k ? static_cast<std::int32_t>(at) : -1;
+      token_ahead = place < row.tokens && at >= row.oldest && at < row.len_k ? static_cast<std::int32_t>(at) : -1;
     }
     next += step;
   }

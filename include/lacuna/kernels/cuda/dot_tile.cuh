@@ -18,13 +18,17 @@ __device__ __forceinline__ std::uint32_t tile_address(std::uint32_t tile, int ro
 /// Begins to copy `rows` rows; source(i) points to row i, or is null where zeros shall stand.
 template <int RowBytes, int Threads, class Source>
 __device__ __forceinline__ void copy_tile_rows(std::uint32_t tile, int rows, Source const& source) {
-  constexpr int kChunks = RowBytes / 16;
-  for (int i = static_cast<int>(threadIdx.x); i < rows * kChunks; i += Threads) {
-    int const row = i / kChunks, chunk = i % kChunks;
+  constexpr int kChunks = RowBytes / 16, kAcross = kChunks < Threads ? kChunks : Threads;
+  static_assert(kChunks % kAcross == 0 && Threads % kAcross == 0);
+  int const first = static_cast<int>(threadIdx.x) % kAcross;
+#pragma unroll 4
+  for (int row = static_cast<int>(threadIdx.x) / kAcross; row < rows; row += Threads / kAcross) {
     auto const* const from = source(row);
-    // Nothing is read for zeros, but the address must be one.
-    copy16_or_zero(tile_address<RowBytes>(tile, row, chunk), from == nullptr ? nullptr : from + chunk * 8,
-                   from == nullptr ? 0 : 16);
+#pragma unroll
+    for (int chunk = first; chunk < kChunks; chunk += kAcross)
+      // Nothing is read for zeros, but the address must be one.
+      copy16_or_zero(tile_address<RowBytes>(tile, row, chunk), from == nullptr ? nullptr : from + chunk * 8,
+                     from == nullptr ? 0 : 16);
   }
 }
 

@@ -81,13 +81,9 @@ struct FlashTile {
   }
 };
 
-/// Eight elements, or zeros; without 16-byte alignment one by one.
+/// Eight elements, or zeros, one by one: for rows without 16-byte alignment.
 template <class T>
-__device__ __forceinline__ void copy_chunk(std::uint32_t to_smem, T const* from, bool present, bool aligned) {
-  if (aligned) {
-    copy16_or_zero(to_smem, from, present ? 16 : 0);
-    return;
-  }
+__device__ void copy_chunk_slowly(std::uint32_t to_smem, T const* from, bool present) {
   std::uint32_t words[4] = {};
   if (present)
 #pragma unroll
@@ -104,16 +100,23 @@ struct KeyRows {
   std::int32_t position[Traits::looked_up][Traits::keys];  // kNoKey where there is none
 };
 
-template <class Traits>
-__device__ void copy_keys(typename Traits::T const* base, std::int64_t const* offsets, std::uint32_t tile,
-                          bool aligned) {
-  constexpr int chunks = Traits::dim / 8;
-#pragma unroll 4
-  for (int i = static_cast<int>(threadIdx.x); i < Traits::keys * chunks; i += Traits::threads) {
-    int const row = i / chunks, chunk = i % chunks;
-    std::int64_t const offset = offsets[row];
-    copy_chunk(tile + chunk_offset<Traits::keys>(row, chunk), base + (offset < 0 ? 0 : offset + chunk * 8), offset >= 0,
-               aligned);
+/// Rows of `Traits::dim` elements from base + offsets[row], zeros where an offset is negative.
+template <class Traits, int Rows>
+__device__ __forceinline__ void copy_rows(typename Traits::T const* base, std::int64_t const (&offsets)[Rows],
+                                          std::uint32_t tile, bool aligned) {
+  constexpr int chunks = Traits::dim / 8, at_once = Traits::threads / chunks;
+  int const first = static_cast<int>(threadIdx.x) / chunks, chunk = static_cast<int>(threadIdx.x) % chunks;
+  auto const from = [&](std::int64_t offset) { return base + (offset < 0 ? 0 : offset + chunk * 8); };
+  if (aligned) {
+#pragma unroll
+    for (int i = 0; i < Rows; ++i)
+      copy16_or_zero(tile + chunk_offset<Rows * at_once>(first + i * at_once, chunk), from(offsets[i]),
+                     offsets[i] < 0 ? 0 : 16);
+  } else {
+#pragma unroll
+    for (int i = 0; i < Rows; ++i)
+      copy_chunk_slowly(tile + chunk_offset<Rows * at_once>(first + i * at_once, chunk), from(offsets[i]),
+                        offsets[i] >= 0);
   }
 }
 
@@ -136,12 +139,15 @@ __global__ void __launch_bounds__(Traits::threads, Traits::blocks_per_sm)
   int const thread = static_cast<int>(threadIdx.x), lane = lane_id(), warp = warp_id();
   std::int32_t const first_token = p.first_query(tile.sequence) - (tile.len_k - tile.len_q);
 
-  for (int i = thread; i < Traits::rows * dim / 8; i += Traits::threads) {
-    int const row = i / (dim / 8), chunk = i % (dim / 8);
-    std::int32_t const at = tile.position(rows, tile.first_row + row);
-    T const* const from = at < 0 ? p.q : p.query(first_token + at, tile.head(rows, tile.first_row + row)) + chunk * 8;
-    copy_chunk(queries + chunk_offset<Traits::rows>(row, chunk), from, at >= 0, aligned);
+  constexpr int copied_at_once = Traits::threads / (dim / 8);
+  int const copied_first = thread / (dim / 8);
+  std::int64_t query_offsets[Traits::rows / copied_at_once];
+#pragma unroll
+  for (int i = 0; i < Traits::rows / copied_at_once; ++i) {
+    std::int32_t const row = tile.first_row + copied_first + i * copied_at_once, at = tile.position(rows, row);
+    query_offsets[i] = at < 0 ? -1 : p.query(first_token + at, tile.head(rows, row)) - p.q;
   }
+  copy_rows<Traits>(p.q, query_offsets, queries, aligned);
   close_copy_group();
 
   auto const keys = index.keys(p, tile, rows);
@@ -166,9 +172,12 @@ __global__ void __launch_bounds__(Traits::threads, Traits::blocks_per_sm)
   auto const copy = [&](std::int32_t t) {
     std::uint32_t const stage = t % Traits::stages * Traits::tile_bytes;
     if (t < tiles) {
-      std::int64_t const* const offsets = key_rows.offset[t % Traits::looked_up];
-      copy_keys<Traits>(p.k, offsets, keys_at + stage, aligned);
-      copy_keys<Traits>(p.v, offsets, values_at + stage, aligned);
+      std::int64_t offsets[tile_keys / copied_at_once];
+#pragma unroll
+      for (int i = 0; i < tile_keys / copied_at_once; ++i)
+        offsets[i] = key_rows.offset[t % Traits::looked_up][copied_first + i * copied_at_once];
+      copy_rows<Traits>(p.k, offsets, keys_at + stage, aligned);
+      copy_rows<Traits>(p.v, offsets, values_at + stage, aligned);
     }
     close_copy_group();
   };

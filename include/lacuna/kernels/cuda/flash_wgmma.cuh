@@ -32,8 +32,10 @@ __global__ void __launch_bounds__(HopperPlan<Tile>::threads, Tile::blocks_per_sm
   auto* const steps = reinterpret_cast<HopperStep<Tile>*>(smem + Plan::steps_at);
   if (threadIdx.x == 0) {
     constexpr int kWarps = Tile::consumers * 4;
-    barrier_init(&barriers.queries_full, 1);
-    barrier_init(&barriers.queries_empty, kWarps);
+    for (int buffer = 0; buffer < Tile::query_buffers; ++buffer) {
+      barrier_init(&barriers.queries_full[buffer], 1);
+      barrier_init(&barriers.queries_empty[buffer], kWarps);
+    }
     for (int stage = 0; stage < Tile::stages; ++stage) {
       barrier_init(&barriers.keys_full[stage], 1);
       barrier_init(&barriers.keys_empty[stage], kWarps);

@@ -50,8 +50,9 @@ class HopperConsumer {
   __device__ void run() {
     if (kTakesTurns && group_ == 1) named_barrier_arrive(1, 256);
     for (std::uint32_t tile = 0;; ++tile) {
-      barrier_wait(&barriers_.queries_full, tile & 1);
-      HopperWork<Tile> const& work = works_[tile & 1];
+      query_slot_ = tile % Tile::query_buffers;
+      barrier_wait(&barriers_.queries_full[query_slot_], tile / Tile::query_buffers & 1);
+      HopperWork<Tile> const& work = works_[tile % Plan::works];
       HopperTask const task = work.task;
       if (task == HopperTask::stop) break;
       attend(work.units[group_ * 4 + warp_], task);
@@ -76,7 +77,7 @@ class HopperConsumer {
     if (task == HopperTask::attend)
       walk(unit, rows, out);
     else
-      release(&barriers_.queries_empty);
+      release(&barriers_.queries_empty[query_slot_]);
     finish(unit, rows, out);
   }
 
@@ -87,7 +88,7 @@ class HopperConsumer {
     std::uint32_t queries[Tile::queries_in_registers ? Tile::dim / 16 : 1][4];
     if constexpr (Tile::queries_in_registers) {
       load_queries(queries);
-      release(&barriers_.queries_empty);
+      release(&barriers_.queries_empty[query_slot_]);
     }
     Scores scores;
     Weights weights;
@@ -124,7 +125,7 @@ class HopperConsumer {
         for (int i = 0; i < kValueColumns / 2; ++i) out[part][i] *= fade[i / 2 % 2];
       weigh(scores, weights);
     }
-    if constexpr (!Tile::queries_in_registers) release(&barriers_.queries_empty);
+    if constexpr (!Tile::queries_in_registers) release(&barriers_.queries_empty[query_slot_]);
     barrier_wait(&barriers_.values_full[slot], parity);
     add_values(weights, slot, out);
     wait_products<0>();
@@ -163,7 +164,8 @@ class HopperConsumer {
   __device__ void score(std::uint32_t const (&queries)[Tile::queries_in_registers ? Tile::dim / 16 : 1][4],
                         std::uint32_t slot, Scores& scores) const {
     std::uint64_t const keys = matrix_descriptor(smem_ + Plan::keys_at + slot * Plan::stage_bytes, Plan::atom_bytes, 0);
-    std::uint64_t const rows = matrix_descriptor(smem_ + group_ * (64 * Tile::dim * 2), 1024, 0);
+    std::uint64_t const rows =
+        matrix_descriptor(smem_ + query_slot_ * Plan::query_bytes + group_ * (64 * Tile::dim * 2), 1024, 0);
     products_begin();
 #pragma unroll
     for (int k = 0; k < Tile::dim / 16; ++k) {
@@ -259,14 +261,36 @@ class HopperConsumer {
       float const all = total * fade + exp2_fast(sink - base);
       float const share = all == 0.0F ? 0.0F : fade / all;
       std::int32_t const row = lane_ / 4 + r * 8;
-      if (row < unit.valid_begin || row >= unit.valid_end) continue;
-      T* const to = args_.answer.row(unit.token + row, unit.head) + lane_ % 4 * 2;
+      bool const exists = row >= unit.valid_begin && row < unit.valid_end;
+      T* const to = args_.answer.row(unit.token + row, unit.head);
 #pragma unroll
-      for (int chunk = 0; chunk < Tile::dim / 8; ++chunk) {
-        float const* const pair = &out[chunk / (kValueColumns / 8)][chunk % (kValueColumns / 8) * 4 + r * 2];
-        *reinterpret_cast<std::uint32_t*>(to + chunk * 8) = pack2<T>(pair[0] * share, pair[1] * share);
+      for (int four = 0; four < Tile::dim / 32; ++four) {
+        std::uint32_t words[4];
+#pragma unroll
+        for (int c = 0; c < 4; ++c) {
+          int const chunk = four * 4 + c;
+          float const* const pair = &out[chunk / (kValueColumns / 8)][chunk % (kValueColumns / 8) * 4 + r * 2];
+          words[c] = pack2<T>(pair[0] * share, pair[1] * share);
+        }
+        transpose_quad(words);
+        if (exists) reinterpret_cast<uint4*>(to)[four * 4 + lane_ % 4] = uint4{words[0], words[1], words[2], words[3]};
       }
-      if (lane_ % 4 == 0) args_.answer.set_lse(unit.token + row, unit.head, kLn2 * (base + log2f(all)));
+      if (exists && lane_ % 4 == 0) args_.answer.set_lse(unit.token + row, unit.head, kLn2 * (base + log2f(all)));
+    }
+  }
+  /// Lane t of four has words [chunk] of its two columns, and receives those of all eight columns of chunk t: 16 bytes
+  /// that lie together.
+  __device__ void transpose_quad(std::uint32_t (&words)[4]) const {
+#pragma unroll
+    for (int bit = 1; bit <= 2; ++bit) {
+      bool const high = (lane_ & bit) != 0;
+#pragma unroll
+      for (int pair = 0; pair < 2; ++pair) {
+        std::uint32_t& low_word = words[bit == 1 ? pair * 2 : pair];
+        std::uint32_t& high_word = words[bit == 1 ? pair * 2 + 1 : pair + 2];
+        std::uint32_t const received = __shfl_xor_sync(kAllLanes, high ? low_word : high_word, bit);
+        (high ? low_word : high_word) = received;
+      }
     }
   }
 
@@ -278,6 +302,7 @@ class HopperConsumer {
   std::int32_t lane_, group_, warp_;
   bool capped_;
   float logit_to_cap_, scale_;
+  std::uint32_t query_slot_ = 0;
   std::uint32_t slot_ = 0, parity_ = 0;  // of the next step
 };
 

@@ -34,7 +34,7 @@ class HopperProducer {
       tile = static_cast<std::int32_t>(gridDim.x) + __shfl_sync(kAllLanes, drawn, 0);
     }
     begin_work(HopperTask::stop);
-    if (lane_ == 0) barrier_arrive(&barriers_.queries_full);
+    if (lane_ == 0) barrier_arrive(&barriers_.queries_full[query_slot_]);
   }
 
  private:
@@ -128,8 +128,9 @@ class HopperProducer {
   // ---- what it needs
 
   __device__ void begin_work(HopperTask task) {
-    barrier_wait(&barriers_.queries_empty, (works_begun_ & 1) ^ 1);
-    HopperWork<Tile>& work = works_[works_begun_ & 1];
+    query_slot_ = works_begun_ % Tile::query_buffers;
+    barrier_wait(&barriers_.queries_empty[query_slot_], (works_begun_ / Tile::query_buffers & 1) ^ 1);
+    HopperWork<Tile>& work = works_[works_begun_ % Plan::works];
     ++works_begun_;
     if (lane_ == 0) work.task = task;
     if (lane_ < Plan::rows / kWarpRows) {
@@ -149,7 +150,7 @@ class HopperProducer {
   }
   __device__ void bring_queries() {
     begin_work(steps_of_tile_ > 0 ? HopperTask::attend : HopperTask::nothing_to_see);
-    if (lane_ == 0) barrier_arrive_expecting(&barriers_.queries_full, Plan::query_bytes);
+    if (lane_ == 0) barrier_arrive_expecting(&barriers_.queries_full[query_slot_], Plan::query_bytes);
     __syncwarp();
     std::int32_t const box_rows = min(args_.span, 64);
     std::int32_t const boxes = Plan::rows / box_rows;
@@ -157,8 +158,9 @@ class HopperProducer {
     for (std::int32_t box = lane_; box < boxes * Plan::halves; box += 32) {
       std::int32_t const row = box % boxes * box_rows, half = box / boxes;
       std::int32_t const head = min(first_head_ + row / args_.span, (head_kv_ + 1) * args_.problem.group - 1);
-      copy_box(smem_ + row / 64 * (64 * Tile::dim * 2) + half * (64 * 128) + row % 64 * 128, &args_.queries,
-               &barriers_.queries_full, 0, token + row % args_.span, half, head, 0);
+      copy_box(smem_ + query_slot_ * Plan::query_bytes + row / 64 * (64 * Tile::dim * 2) + half * (64 * 128) +
+                   row % 64 * 128,
+               &args_.queries, &barriers_.queries_full[query_slot_], 0, token + row % args_.span, half, head, 0);
     }
   }
 
@@ -275,6 +277,8 @@ class HopperProducer {
     __syncwarp();
     if (!mine || !whole) return;
     std::int32_t row = row_base_ + box_key, page = 0;
+    // Where only the page table tells heads apart the map has one head.
+    std::int32_t const head = args_.problem.stride_head == 0 ? 0 : head_kv_;
     if (args_.problem.page_table != nullptr) {
       page = __ldg(args_.problem.page_table + sequence_ * args_.problem.table_stride_sequence +
                    head_kv_ * args_.problem.table_stride_head + box_key / args_.problem.page_tokens);
@@ -282,9 +286,9 @@ class HopperProducer {
     }
     to += half * Plan::half_bytes + box * (box_rows / 8) * Plan::atom_bytes;
     if constexpr (Tile::grouped)
-      copy_box(to, map, full, 0, 0, 0, row, head_kv_);
+      copy_box(to, map, full, 0, 0, 0, row, head);
     else
-      copy_box(to, map, full, 0, row, half, head_kv_, page);
+      copy_box(to, map, full, 0, row, half, head, page);
   }
   __device__ void copy_rows(std::byte* to, T const* from, std::int32_t key, std::int32_t rows) {
     constexpr std::int32_t kChunks = Tile::dim / 8;  // of 16 bytes, in a row
@@ -315,7 +319,7 @@ class HopperProducer {
   std::int32_t const* list_ = nullptr;
   std::int32_t list_count_ = 0;  // entries; without lists the diagonal's step
   std::uint32_t works_begun_ = 0, keys_begun_ = 0, values_begun_ = 0;
-  std::uint32_t key_slot_ = 0, value_slot_ = 0;
+  std::uint32_t query_slot_ = 0, key_slot_ = 0, value_slot_ = 0;
   Slashes slashes_;
   typename Slashes::Step slash_{};  // the next one
   std::int32_t slash_row_ = 0;

@@ -21,6 +21,7 @@ struct WideTile {
   static constexpr int consumers = 2;                // warpgroups
   static constexpr int keys = Dim > 128 ? 64 : 128;  // of a step
   static constexpr int stages = 2;
+  static constexpr int query_buffers = Dim > 128 ? 1 : 2;  // the next tile begins while this one ends
   static constexpr bool queries_in_registers = false;
   static constexpr bool grouped = false, slashes = false;
   static constexpr int blocks_per_sm = 1;
@@ -36,6 +37,7 @@ struct NarrowTile {
   static constexpr int consumers = 1;
   static constexpr int keys = 8192 / Dim;  // 16 KB of keys a step
   static constexpr int stages = Dim > 128 ? 2 : 3;
+  static constexpr int query_buffers = 1;
   static constexpr bool queries_in_registers = Dim <= 128;
   static constexpr bool grouped = false, slashes = false;
   static constexpr int blocks_per_sm = 2;
@@ -95,11 +97,12 @@ struct HopperPlan {
   static constexpr int threads = (Tile::consumers + 1) * 128;
   static constexpr int query_bytes = rows * Tile::dim * 2;
   static constexpr int stage_bytes = Tile::keys * Tile::dim * 2;  // of keys, and again of values
-  static constexpr int keys_at = query_bytes;
+  static constexpr int keys_at = Tile::query_buffers * query_bytes;
   static constexpr int values_at = keys_at + Tile::stages * stage_bytes;
   static constexpr int barriers_at = values_at + Tile::stages * stage_bytes;
-  static constexpr int works_at = barriers_at + (2 + 4 * Tile::stages) * 8;
-  static constexpr int steps_at = works_at + 2 * static_cast<int>(sizeof(HopperWork<Tile>));
+  static constexpr int works = Tile::query_buffers + 1;  // one is still read after its queries are not
+  static constexpr int works_at = barriers_at + (2 * Tile::query_buffers + 4 * Tile::stages) * 8;
+  static constexpr int steps_at = works_at + works * static_cast<int>(sizeof(HopperWork<Tile>));
   static constexpr int smem_bytes = steps_at + Tile::stages * static_cast<int>(sizeof(HopperStep<Tile>));
   // Keys and values lie in lines of 64 elements, eight lines of neighbouring rows an atom of 1024 bytes.
   static constexpr int atom_bytes = Tile::grouped ? 1024 * halves : 1024;          // to the next 8 rows
@@ -110,7 +113,7 @@ struct HopperPlan {
 /// The barriers of a block: full when the copies have landed, empty when every consumer warp is done.
 template <class Tile>
 struct HopperBarriers {
-  std::uint64_t queries_full, queries_empty;
+  std::uint64_t queries_full[Tile::query_buffers], queries_empty[Tile::query_buffers];
   std::uint64_t keys_full[Tile::stages], keys_empty[Tile::stages];
   std::uint64_t values_full[Tile::stages], values_empty[Tile::stages];
 };

@@ -163,6 +163,14 @@ __global__ void __launch_bounds__(Traits::threads, 1)
       multiply_tiles<T, Traits::dim>(tile, tile + Traits::rows * Traits::row_bytes, warp_row, warp_key, sums);
       __syncthreads();
     }
+    float const share = 1.0F / static_cast<float>(stride);
+#pragma unroll
+    for (auto& tile_rows : sums)
+#pragma unroll
+      for (auto& sum : tile_rows)
+#pragma unroll
+        for (float& x : sum) x *= share;
+    make_logits(p.problem, sums);
 #pragma unroll
     for (int part = 0; part < 4; ++part)
 #pragma unroll
@@ -170,7 +178,7 @@ __global__ void __launch_bounds__(Traits::threads, 1)
 #pragma unroll
         for (int e = 0; e < 2; ++e)
           logits[(warp_row + part * 8 + lane_id() / 4) * Traits::pitch + warp_key + n * 8 + lane_id() % 4 * 2 + e] =
-              logit_log2(p.problem, sums[part / 2][n][part % 2 * 2 + e] / static_cast<float>(stride));
+              sums[part / 2][n][part % 2 * 2 + e];
     __syncthreads();
     write_pieces<Traits>(p, logits, rows, sequence, head, row0, first_key);
     __syncthreads();

@@ -20,6 +20,7 @@ struct PageRow {
   std::int32_t len_k;                    // tokens held
   std::int32_t oldest;                   // no query sees a token before it
   std::int32_t start;                    // without a list: the first token read, a multiple of kChunkTokens
+  std::int64_t tokens;                   // listed or seen, those behind the length included
   std::int32_t chunks;
 };
 
@@ -53,14 +54,13 @@ struct PageRows {
     row.len_k = problem.len_k(row.sequence, row.head_kv);
     if (row.pairs <= 0) return row;
     row.oldest = max(0, position(row, row.first_pair) - problem.window_tokens + 1);
-    std::int64_t tokens;
     if (units != nullptr) {
-      tokens = std::int64_t{counts[(std::int64_t{row.sequence} * heads + row.head) * counts_stride]} * unit_tokens;
+      row.tokens = std::int64_t{counts[(std::int64_t{row.sequence} * heads + row.head) * counts_stride]} * unit_tokens;
     } else {
       row.start = row.oldest / kChunkTokens * kChunkTokens;
-      tokens = position(row, row.first_pair + row.pairs - 1) + 1 - row.start;
+      row.tokens = position(row, row.first_pair + row.pairs - 1) + 1 - row.start;
     }
-    row.chunks = static_cast<std::int32_t>((max(tokens, std::int64_t{0}) + kChunkTokens - 1) / kChunkTokens);
+    row.chunks = static_cast<std::int32_t>((max(row.tokens, std::int64_t{0}) + kChunkTokens - 1) / kChunkTokens);
     return row;
   }
 

@@ -65,8 +65,8 @@ struct UnionRing {
 
 /// Rows of one key block by one warp, zeros behind the length. Waits for nothing.
 template <class Traits>
-__device__ void copy_rows(DeviceProblem<typename Traits::T> const& p, UnionTile const& tile, std::int32_t first_key,
-                          std::uint32_t keys, std::uint32_t values) {
+__device__ void copy_key_block(DeviceProblem<typename Traits::T> const& p, UnionTile const& tile,
+                               std::int32_t first_key, std::uint32_t keys, std::uint32_t values) {
   constexpr int chunks = Traits::dim / 8;
   int const lane = lane_id();
   std::int32_t const own_key = first_key + lane % kUnitRows;
@@ -117,8 +117,8 @@ __device__ void copy_union_by_boxes(DeviceProblem<typename Traits::T> const& p, 
       while (rest != 0) {
         int const s = __ffs(static_cast<int>(rest)) - 1;
         rest &= rest - 1;
-        copy_rows<Traits>(p, tile, __shfl_sync(kAllLanes, key, s), smem_address(ring.keys(place.stage, s)),
-                          smem_address(ring.values(place.stage, s)));
+        copy_key_block<Traits>(p, tile, __shfl_sync(kAllLanes, key, s), smem_address(ring.keys(place.stage, s)),
+                               smem_address(ring.values(place.stage, s)));
         close_copy_group();
         wait_copy_groups<0>();
         fence_async_proxy();  // a later box may land here
@@ -150,8 +150,8 @@ __device__ void copy_union_by_rows(DeviceProblem<typename Traits::T> const& p, U
     for (std::int32_t first = 0; first < count; first += Traits::slots) {
       barrier_wait(ring.empty + place.stage, place.parity ^ 1U);
       if (slot < Traits::slots && first + slot < count)
-        copy_rows<Traits>(p, tile, entries[first + slot].first_key(), smem_address(ring.keys(place.stage, slot)),
-                          smem_address(ring.values(place.stage, slot)));
+        copy_key_block<Traits>(p, tile, entries[first + slot].first_key(), smem_address(ring.keys(place.stage, slot)),
+                               smem_address(ring.values(place.stage, slot)));
       barrier_arrive_after_copies(ring.full + place.stage);
       place.next();
     }

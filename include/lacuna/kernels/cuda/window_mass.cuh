@@ -45,6 +45,7 @@ template <class T>
 struct QueryWindow {
   DeviceProblem<T> const& p;
   std::int32_t sequence, head_kv, len, count, first_position, first_token;
+  T const* keys;  // of the head, unless in pages
 
   __device__ QueryWindow(DeviceProblem<T> const& problem, WindowSizes const& sizes, std::int32_t pair)
       : p(problem),
@@ -53,7 +54,8 @@ struct QueryWindow {
         len(problem.len_k(sequence, head_kv)),
         count(min(problem.len_q(sequence), static_cast<std::int32_t>(sizes.window))),
         first_position(len - count),
-        first_token(problem.first_query(sequence) + problem.len_q(sequence) - count) {}
+        first_token(problem.first_query(sequence) + problem.len_q(sequence) - count),
+        keys(problem.page_table == nullptr ? problem.k + problem.offset(sequence, head_kv, 0) : nullptr) {}
 
   __device__ std::int32_t oldest_key(std::int32_t position) const {
     return position < p.window_tokens ? 0 : position + 1 - p.window_tokens;
@@ -62,7 +64,8 @@ struct QueryWindow {
     return {t < count, first_position + t, oldest_key(first_position + t)};
   }
   __device__ T const* key_row(std::int32_t key) const {
-    return key < len ? p.k + p.offset(sequence, head_kv, key) : nullptr;
+    if (key >= len) return nullptr;
+    return keys != nullptr ? keys + key * p.stride_token : p.k + p.offset(sequence, head_kv, key);
   }
   __device__ T const* query_row(std::int32_t t, std::int32_t head) const {
     return t < count ? p.query(first_token + t, head) : nullptr;
@@ -73,11 +76,27 @@ struct QueryWindow {
   }
 };
 
-/// A product as a logit in base 2.
-template <class T>
-__device__ __forceinline__ float logit_log2(DeviceProblem<T> const& p, float product) {
-  float const logit = product * p.scale;
-  return (p.soft_cap > 0.0F ? p.soft_cap * tanhf(logit / p.soft_cap) : logit) * kLog2E;
+/// Products become logits in base 2. The cap is asked for once, not for every product.
+template <class T, int Columns>
+__device__ __forceinline__ void make_logits(DeviceProblem<T> const& p, float (&products)[2][Columns][4]) {
+  float const scale = p.soft_cap > 0.0F ? p.scale : p.scale * kLog2E;
+#pragma unroll
+  for (auto& tiles : products)
+#pragma unroll
+    for (auto& tile : tiles)
+#pragma unroll
+      for (float& x : tile) x *= scale;
+  if (!(p.soft_cap > 0.0F)) return;
+  float const steep = 2.0F * kLog2E / p.soft_cap, cap = p.soft_cap * kLog2E;
+#pragma unroll
+  for (auto& tiles : products)
+#pragma unroll
+    for (auto& tile : tiles)
+#pragma unroll
+      for (float& x : tile) {
+        float const power = x * steep > 64.0F ? 64.0F : x * steep;  // a NaN stays
+        x = cap - __fdividef(2.0F * cap, 1.0F + exp2_fast(power));
+      }
 }
 
 template <Storage T, int Dim>
@@ -141,20 +160,24 @@ __global__ void __launch_bounds__(Traits::threads)
     float sums[2][Traits::keys / 8][4] = {};
     multiply_tiles<T, Traits::dim>(queries, keys + static_cast<std::uint32_t>(stage * Traits::keys * Traits::row_bytes),
                                    warp_row, 0, sums);
-    bool const masked = window.hides(key, Traits::keys);
+    make_logits(p, sums);
+    if (window.hides(key, Traits::keys)) {
+#pragma unroll
+      for (int part = 0; part < 4; ++part)
+#pragma unroll
+        for (int n = 0; n < Traits::keys / 8; ++n)
+#pragma unroll
+          for (int e = 0; e < 2; ++e) {
+            std::int32_t const at = key + n * 8 + lane_id() % 4 * 2 + e;
+            if (at > query[part].position || at < query[part].oldest) sums[part / 2][n][part % 2 * 2 + e] = -INFINITY;
+          }
+    }
 #pragma unroll
     for (int part = 0; part < 4; ++part) {
       float peak = highest[part];
 #pragma unroll
       for (int n = 0; n < Traits::keys / 8; ++n)
-#pragma unroll
-        for (int e = 0; e < 2; ++e) {
-          float& s = sums[part / 2][n][part % 2 * 2 + e];
-          s = logit_log2(p, s);
-          std::int32_t const at = key + n * 8 + lane_id() % 4 * 2 + e;
-          if (masked && (at > query[part].position || at < query[part].oldest)) s = -INFINITY;
-          peak = fmaxf(peak, s);
-        }
+        peak = fmaxf(peak, fmaxf(sums[part / 2][n][part % 2 * 2], sums[part / 2][n][part % 2 * 2 + 1]));
       float const base = peak == -INFINITY ? 0.0F : peak;
       float sum = mass[part] * exp2_fast(highest[part] - base);
 #pragma unroll

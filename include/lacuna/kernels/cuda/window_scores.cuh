@@ -48,9 +48,8 @@ __global__ void __launch_bounds__(256)
 template <Storage T, int Dim>
 Status launch_window_scores(Cuda exec, WindowScoresBatchArgs<T> const& args) {
   using Mass = WindowMassTraits<T, Dim>;
-  using Sums = WindowSumsTraits<T, Dim>;
   BatchProblem<T> const& problem = args.problem;
-  WindowSizes const sizes(shape_of(problem), args.window, Sums::keys);
+  WindowSizes const sizes(shape_of(problem), args.window, window_tile_keys(Dim));
   Workspace memory = args.scratch;
   std::int64_t const rows = args.columns.extent(0);
   bool const diagonals = args.diagonals.data != nullptr;
@@ -76,10 +75,15 @@ Status launch_window_scores(Cuda exec, WindowScoresBatchArgs<T> const& args) {
       args.columns.data,
       args.columns.stride(0),
       scratch.diagonals,
-      rows == problem.batch * problem.heads_q() ? 1 : static_cast<std::int32_t>(problem.group()),
-      args.reduction == WindowReduction::highest};
-  s = launch(exec, {static_cast<unsigned>(sizes.key_tiles), pairs, 1}, Sums::threads, Sums::smem_bytes(sizes),
-             window_sums_kernel<Sums>, sums);
+      rows == problem.batch * problem.heads_q() ? 1 : static_cast<std::int32_t>(problem.group())};
+  auto const sum_up = [&]<WindowOut Out>() {
+    using Sums = WindowSumsTraits<T, Dim, Out>;
+    return launch(exec, {static_cast<unsigned>(sizes.key_tiles), pairs, 1}, Sums::threads, Sums::smem_bytes(sizes),
+                  window_sums_kernel<Sums>, sums);
+  };
+  s = diagonals                                         ? sum_up.template operator()<WindowOut::columns_and_diagonals>()
+      : args.reduction == WindowReduction::highest ? sum_up.template operator()<WindowOut::highest>()
+                                                   : sum_up.template operator()<WindowOut::columns>();
   if (!s || !diagonals) return s;
   return launch(exec, {count(problem.max_len_k, 256), static_cast<unsigned>(rows), 1}, 256, 0, join_diagonals_kernel<T>,
                 p, sizes, static_cast<std::int32_t>(rows / problem.batch), static_cast<float const*>(scratch.diagonals),

@@ -8,9 +8,13 @@ namespace lacuna::cuda {
 
 /// A tile is 64 queries of one head by `keys` keys; warps stand two by two on it. Softmax weights pass through shared
 /// memory, so that a thread can add up along a diagonal.
-template <Storage T, int Dim>
+/// What a call asks for.
+enum class WindowOut { columns, columns_and_diagonals, highest };
+
+template <Storage T, int Dim, WindowOut Out>
 struct WindowSumsTraits {
   using Element = T;
+  static constexpr bool diagonals = Out == WindowOut::columns_and_diagonals, highest = Out == WindowOut::highest;
   static constexpr int dim = Dim, rows = 64, keys = static_cast<int>(window_tile_keys(Dim)), threads = 128;
   static constexpr int columns = keys / 16;  // of 8 keys, per warp
   static constexpr int row_bytes = 2 * Dim;
@@ -29,7 +33,6 @@ struct WindowSumsParameters {
   std::int64_t columns_stride;
   float* diagonals;            // [rows, key tiles, diagonal width] or null
   std::int32_t heads_per_row;  // 1, or the group
-  bool highest;
 };
 
 template <class Traits>
@@ -45,8 +48,9 @@ struct WindowSumsSmem {
   }
 };
 
-__device__ __forceinline__ float join_weights(bool highest, float a, float b) {
-  if (!highest) return a + b;
+template <class Traits>
+__device__ __forceinline__ float join_weights(float a, float b) {
+  if constexpr (!Traits::highest) return a + b;
   return a > b || a != a ? a : b;  // a NaN wins
 }
 
@@ -80,7 +84,7 @@ __device__ void write_sums(WindowSumsParameters<typename Traits::Element> const&
     for (int e = 0; e < 2; ++e) {
       float sum = columns[n][e];
       for (int lanes = 4; lanes < 32; lanes *= 2)
-        sum = join_weights(p.highest, sum, __shfl_xor_sync(kAllLanes, sum, lanes));
+        sum = join_weights<Traits>(sum, __shfl_xor_sync(kAllLanes, sum, lanes));
       if (lane_id() < 4) smem.columns[half * Traits::keys + key0 + n * 8 + lane_id() * 2 + e] = sum;
       columns[n][e] = 0.0F;
     }
@@ -88,10 +92,10 @@ __device__ void write_sums(WindowSumsParameters<typename Traits::Element> const&
   int const x = static_cast<int>(threadIdx.x);
   std::int32_t const key = tile * Traits::keys + x;
   if (x < Traits::keys && key < len) {
-    float const sum = join_weights(p.highest, smem.columns[x], smem.columns[Traits::keys + x]);
-    p.columns[row * p.columns_stride + key] = p.highest ? sum : sum / static_cast<float>(p.heads_per_row);
+    float const sum = join_weights<Traits>(smem.columns[x], smem.columns[Traits::keys + x]);
+    p.columns[row * p.columns_stride + key] = Traits::highest ? sum : sum / static_cast<float>(p.heads_per_row);
   }
-  if (p.diagonals != nullptr) {
+  if constexpr (Traits::diagonals) {
     std::int64_t const width = p.sizes.diagonal_width();
     float* const out = p.diagonals + (row * p.sizes.key_tiles + tile) * width;
     for (std::int64_t i = x; i < width; i += Traits::threads)
@@ -124,7 +128,7 @@ __global__ void __launch_bounds__(Traits::threads, Traits::dim > 128 ? 1 : 2)
     });
     close_copy_group();
   };
-  if (p.diagonals != nullptr)
+  if constexpr (Traits::diagonals)
     for (std::int64_t i = threadIdx.x; i < p.sizes.diagonal_width() + Traits::keys; i += Traits::threads)
       smem.diagonals[i] = 0.0F;
   if (window.count > 0) fetch(0, 0);
@@ -143,27 +147,40 @@ __global__ void __launch_bounds__(Traits::threads, Traits::dim > 128 ? 1 : 2)
         fetch(head, first_query + Traits::rows);
       else if (head + 1 < p.problem.group)
         fetch(head + 1, 0);
+      make_logits(p.problem, sums);
+      bool const hides = masked || first_query + Traits::rows > window.count;
 #pragma unroll
       for (int part = 0; part < 4; ++part) {
         int const row = row0 + part * 8 + lane_id() / 4;
         WindowQuery const query = window.query(first_query + row);
         float const lse = query.there ? p.lse[query_head * p.sizes.window + first_query + row] : 0.0F;
 #pragma unroll
-        for (int n = 0; n < Traits::columns; ++n) {
-          float2 weight;
+        for (int n = 0; n < Traits::columns; ++n)
 #pragma unroll
           for (int e = 0; e < 2; ++e) {
-            std::int32_t const key = first_key + key0 + n * 8 + lane_id() % 4 * 2 + e;
-            float w = exp2_fast(logit_log2(p.problem, sums[part / 2][n][part % 2 * 2 + e]) - lse);
-            if (!query.there || (masked && (key > query.position || key < query.oldest))) w = 0.0F;
-            columns[n][e] = join_weights(p.highest, columns[n][e], w);
-            (e == 0 ? weight.x : weight.y) = w;
+            float& weight = sums[part / 2][n][part % 2 * 2 + e];
+            weight = exp2_fast(weight - lse);
           }
-          if (p.diagonals != nullptr)
+        if (hides) {
+#pragma unroll
+          for (int n = 0; n < Traits::columns; ++n)
+#pragma unroll
+            for (int e = 0; e < 2; ++e) {
+              std::int32_t const key = first_key + key0 + n * 8 + lane_id() % 4 * 2 + e;
+              if (!query.there || key > query.position || key < query.oldest)
+                sums[part / 2][n][part % 2 * 2 + e] = 0.0F;
+            }
+        }
+#pragma unroll
+        for (int n = 0; n < Traits::columns; ++n) {
+          float2 const weight{sums[part / 2][n][part % 2 * 2], sums[part / 2][n][part % 2 * 2 + 1]};
+          columns[n][0] = join_weights<Traits>(columns[n][0], weight.x);
+          columns[n][1] = join_weights<Traits>(columns[n][1], weight.y);
+          if constexpr (Traits::diagonals)
             *reinterpret_cast<float2*>(smem.weights + row * Traits::pitch + key0 + n * 8 + lane_id() % 4 * 2) = weight;
         }
       }
-      if (p.diagonals != nullptr) {
+      if constexpr (Traits::diagonals) {
         __syncthreads();
         add_diagonals(smem, first_query);
       }
