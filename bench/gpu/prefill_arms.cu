@@ -9,10 +9,6 @@
 #include "lacuna/kernels/cuda/flash_wgmma.cuh"
 #include "lacuna/kernels/cuda/flash_wgmma_vertical_slash.cuh"
 
-namespace {
-
-using lacuna::bfloat16;
-
 /// One sequence, [tokens, heads, dim] each; everything lies on the device.
 struct Tensors {
   void const *q, *k, *v;
@@ -21,6 +17,10 @@ struct Tensors {
   void* scratch;  // as lacuna_scratch_bytes says
   std::int64_t scratch_bytes, tokens, heads_q, heads_kv, dim;
 };
+
+namespace {
+
+using lacuna::bfloat16;
 
 lacuna::BatchProblem<bfloat16> problem_of(Tensors const& t) {
   lacuna::BatchProblem<bfloat16> p;

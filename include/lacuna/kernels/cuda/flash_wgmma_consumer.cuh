@@ -61,8 +61,6 @@ class HopperConsumer {
   }
 
  private:
-  static constexpr float kLog2E = 1.4426950408889634F;
-  static constexpr float kLn2 = 0.6931471805599453F;
   using Scores = float[Tile::keys / 2];
   using Weights = std::uint32_t[Tile::keys / 16][4];
   using Out = float[kValueParts][kValueColumns / 2];
@@ -95,17 +93,19 @@ class HopperConsumer {
     float fade[2];
     std::uint32_t slot = slot_, parity = parity_;
     barrier_wait(&barriers_.keys_full[slot], parity);
+    Told told = listen(slot);
     score(queries, slot, scores);
     wait_products<0>();
     settle(scores);
-    bool last = mask(slot, position, scores);
+    mask(told, slot, position, scores);
     release(&barriers_.keys_empty[slot]);
     soften(scores, rows, fade);
     weigh(scores, weights);
-    while (!last) {
+    while (!told.last) {
       std::uint32_t const slot_before = slot, parity_before = parity;
       go_on(slot, parity);
       barrier_wait(&barriers_.keys_full[slot], parity);
+      told = listen(slot);
       if constexpr (kTakesTurns) named_barrier_sync(1 + group_, 256);
       score(queries, slot, scores);
       barrier_wait(&barriers_.values_full[slot_before], parity_before);
@@ -113,16 +113,18 @@ class HopperConsumer {
       if constexpr (kTakesTurns) named_barrier_arrive(2 - group_, 256);
       wait_products<1>();
       settle(scores);
-      last = mask(slot, position, scores);
+      mask(told, slot, position, scores);
       release(&barriers_.keys_empty[slot]);
       soften(scores, rows, fade);
       wait_products<0>();
       settle_out(out);
       release(&barriers_.values_empty[slot_before]);
+      if (__any_sync(kAllLanes, fade[0] != 1.0F || fade[1] != 1.0F)) {  // seldom, once a row has seen its best keys
 #pragma unroll
-      for (int part = 0; part < kValueParts; ++part)
+        for (int part = 0; part < kValueParts; ++part)
 #pragma unroll
-        for (int i = 0; i < kValueColumns / 2; ++i) out[part][i] *= fade[i / 2 % 2];
+          for (int i = 0; i < kValueColumns / 2; ++i) out[part][i] *= fade[i / 2 % 2];
+      }
       weigh(scores, weights);
     }
     if constexpr (!Tile::queries_in_registers) release(&barriers_.queries_empty[query_slot_]);
@@ -191,14 +193,22 @@ class HopperConsumer {
     products_close();
   }
 
-  /// Caps the logits if asked to, and removes those that a row may not see. Whether this step was the last.
-  __device__ bool mask(std::uint32_t slot, std::int32_t position, Scores& scores) const {
+  /// What the producer says of a step; read before its products are waited for.
+  struct Told {
+    HopperMask mask;
+    bool last;
+  };
+  __device__ Told listen(std::uint32_t slot) const { return {steps_[slot].mask, steps_[slot].last != 0}; }
+
+  /// Caps the logits if asked to, and removes those that a row may not see.
+  __device__ void mask(Told const& told, std::uint32_t slot, std::int32_t position, Scores& scores) const {
     if (capped_) {
 #pragma unroll
       for (int i = 0; i < Tile::keys / 2; ++i) scores[i] = tanh_by_exp(scores[i] * logit_to_cap_);
     }
+    if (told.mask == HopperMask::none) return;
     HopperStep<Tile> const& step = steps_[slot];
-    if (step.mask == HopperMask::position) {
+    if (told.mask == HopperMask::position) {
       std::int32_t const window = args_.problem.window_tokens;
 #pragma unroll
       for (int chunk = 0; chunk < Tile::keys / 8; ++chunk) {
@@ -211,7 +221,7 @@ class HopperConsumer {
       }
     }
     if constexpr (Tile::slashes) {
-      if (step.mask == HopperMask::column) {
+      if (told.mask == HopperMask::column) {
 #pragma unroll
         for (int chunk = 0; chunk < Tile::keys / 8; ++chunk) {
           std::uint32_t const counts = step.columns[chunk / 4] >> (chunk % 4 * 8 + lane_ % 4 * 2);
@@ -221,28 +231,34 @@ class HopperConsumer {
         }
       }
     }
-    return step.last != 0;
   }
 
-  /// Scores become 2^(score - highest), and `fade` what that does to everything before.
+  /// Scores become 2^(score - highest), and `fade` what that does to everything before. Four chains each way: a warp
+  /// has its scheduler to itself while the other warpgroup multiplies, so latency is time.
   __device__ void soften(Scores& scores, HopperSoftmax& rows, float (&fade)[2]) const {
     float base[2];
 #pragma unroll
     for (int r = 0; r < 2; ++r) {
-      float highest = rows.highest[r];
+      float part[4];
 #pragma unroll
-      for (int i = 0; i < Tile::keys / 4; ++i) highest = fmaxf(highest, scores[i / 2 * 4 + r * 2 + i % 2]);
-      highest = quad_max(highest);
-      base[r] = highest == -INFINITY ? 0.0F : highest * scale_;
-      fade[r] = exp2_fast(rows.highest[r] * scale_ - base[r]);
+      for (int i = 0; i < Tile::keys / 4; ++i) {
+        float const score = scores[i / 2 * 4 + r * 2 + i % 2];
+        part[i % 4] = i < 4 ? score : fmaxf(part[i % 4], score);
+      }
+      float const highest = quad_max(fmaxf(fmaxf(fmaxf(part[0], part[1]), fmaxf(part[2], part[3])), rows.highest[r]));
+      base[r] = highest == -INFINITY ? 0.0F : __fmul_rn(highest, scale_);
+      // Rounded like the base before it: exactly 1 where the highest stays.
+      fade[r] = exp2_fast(__fmul_rn(rows.highest[r], scale_) - base[r]);
       rows.highest[r] = highest;
-      rows.sum[r] *= fade[r];
     }
+    float sum[4] = {0.0F, 0.0F, 0.0F, 0.0F};
 #pragma unroll
     for (int i = 0; i < Tile::keys / 2; ++i) {
       scores[i] = exp2_fast(fmaf(scores[i], scale_, -base[i / 2 % 2]));
-      rows.sum[i / 2 % 2] += scores[i];
+      sum[i % 4] += scores[i];
     }
+#pragma unroll
+    for (int r = 0; r < 2; ++r) rows.sum[r] = fmaf(rows.sum[r], fade[r], sum[r * 2] + sum[r * 2 + 1]);
   }
   __device__ static void weigh(Scores const& scores, Weights& weights) {
 #pragma unroll
@@ -255,7 +271,7 @@ class HopperConsumer {
 #pragma unroll
     for (int r = 0; r < 2; ++r) {
       float const total = quad_sum(rows.sum[r]);
-      float const highest = rows.highest[r] == -INFINITY ? -INFINITY : rows.highest[r] * scale_;
+      float const highest = __fmul_rn(rows.highest[r], scale_);
       float const base = fmaxf(highest, sink) == -INFINITY ? 0.0F : fmaxf(highest, sink);
       float const fade = exp2_fast(highest - base);
       float const all = total * fade + exp2_fast(sink - base);

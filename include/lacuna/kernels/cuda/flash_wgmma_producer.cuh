@@ -3,6 +3,7 @@
 #include <cstdint>
 
 #include "lacuna/index/block_index.hpp"
+#include "lacuna/kernels/cuda/flash_wgmma_boxes.cuh"
 #include "lacuna/kernels/cuda/flash_wgmma_tile.cuh"
 #include "lacuna/kernels/cuda/primitives/async_copy.cuh"
 #include "lacuna/kernels/cuda/primitives/warp.cuh"
@@ -18,7 +19,12 @@ class HopperProducer {
  public:
   __device__ HopperProducer(HopperArgs<T> const& args, std::byte* smem, HopperBarriers<Tile>& barriers,
                             HopperWork<Tile>* works, HopperStep<Tile>* steps)
-      : args_(args), smem_(smem), barriers_(barriers), works_(works), steps_(steps), lane_(lane_id()) {}
+      : args_(args), smem_(smem), barriers_(barriers), works_(works), steps_(steps), boxes_(args), lane_(lane_id()) {
+    std::int32_t const at = lane_ % Plan::key_chunks * kWarpRows;
+    std::int32_t const block_tokens = listed() ? args.lists.block_tokens : Tile::keys;
+    first_place_ = {at / block_tokens, at % block_tokens};
+    stride_ = {Tile::keys / block_tokens, Tile::keys % block_tokens};
+  }
 
   __device__ void run() {
     std::int32_t tile = static_cast<std::int32_t>(blockIdx.x);
@@ -80,9 +86,8 @@ class HopperProducer {
     first_query_ = span * args_.span - aligned;
     first_position_ = offset + max(first_query_, 0);
     last_position_ = offset + min(first_query_ + args_.span, len_q_) - 1;
-    row_base_ = args_.problem.page_table == nullptr && args_.problem.first_token != nullptr
-                    ? args_.problem.first_token[sequence_]
-                    : 0;
+    boxes_.open(sequence_, head_kv_, len_k_);
+    place_ = first_place_;
     if constexpr (Tile::slashes) {
       slash_row_ = sequence_ * args_.slashes.heads + first_head_ / args_.slashes.heads_per_list;
       slashes_.open(args_.slashes, slash_row_, (offset / args_.span + span + 1) * args_.span);
@@ -111,18 +116,21 @@ class HopperProducer {
   struct Chunk {
     std::int32_t key, masked_as;
   };
-  __device__ Chunk chunk(std::int32_t step) const {
-    std::int32_t const at = step * Tile::keys + lane_ % Plan::key_chunks * kWarpRows;
+  /// Of the next step.
+  __device__ Chunk next_chunk() {
+    Place const at = place_;
+    place_ = {at.entry + stride_.entry, at.token + stride_.token};
     if (!listed()) {
-      std::int32_t const key = (list_count_ - step) * Tile::keys + at % Tile::keys;
+      std::int32_t const key = (list_count_ - at.entry) * Tile::keys + at.token;
       return {key, key};
     }
-    // The diagonal is the last entry and comes first: its mask then costs no later step anything.
     std::int32_t const block_tokens = args_.lists.block_tokens;
-    std::int32_t const entry = at / block_tokens;
-    std::int32_t const listed_at = entry == 0 || entry >= list_count_ ? list_count_ - 1 : entry - 1;
-    std::int32_t const key = __ldg(list_ + listed_at) * block_tokens + at % block_tokens;
-    return {key, entry >= list_count_ ? kFarKey : key};
+    if (place_.token >= block_tokens) place_ = {place_.entry + 1, place_.token - block_tokens};
+    // The diagonal is the last entry and comes first: its mask then costs no later step anything.
+    bool const there = at.entry < list_count_;
+    std::int32_t const listed_at = at.entry == 0 || !there ? list_count_ - 1 : at.entry - 1;
+    std::int32_t const key = __ldg(list_ + listed_at) * block_tokens + at.token;
+    return {key, there ? key : kFarKey};
   }
 
   // ---- what it needs
@@ -165,12 +173,12 @@ class HopperProducer {
   }
 
   __device__ void bring_steps() {
-    Chunk next = steps_of_tile_ > 0 ? chunk(0) : Chunk{0, 0};
+    Chunk next = steps_of_tile_ > 0 ? next_chunk() : Chunk{0, 0};
     std::int32_t key_before = 0;
     for (std::int32_t step = 0; step < steps_of_tile_; ++step) {
       Chunk const now = next;
       bool const last = step + 1 == steps_of_tile_;
-      if (!last) next = chunk(step + 1);
+      if (!last) next = next_chunk();
       bring_keys(now, last);
       if (step > 0) bring_values(key_before);
       key_before = now.key;
@@ -178,17 +186,27 @@ class HopperProducer {
     if (steps_of_tile_ > 0) bring_values(key_before);
   }
 
+  /// A place in the ring of stages; its parity is that of the phase that ends when the place is free.
+  struct RingAt {
+    std::uint32_t slot = 0, parity = 1;
+    __device__ void go_on() {
+      if (++slot == Tile::stages) {
+        slot = 0;
+        parity ^= 1;
+      }
+    }
+  };
   __device__ HopperStep<Tile>& begin_keys(bool last) {
-    key_slot_ = keys_begun_ % Tile::stages;
-    barrier_wait(&barriers_.keys_empty[key_slot_], (keys_begun_ / Tile::stages & 1) ^ 1);
-    ++keys_begun_;
+    key_slot_ = keys_.slot;
+    barrier_wait(&barriers_.keys_empty[key_slot_], keys_.parity);
+    keys_.go_on();
     if (lane_ == 0) steps_[key_slot_].last = last;
     return steps_[key_slot_];
   }
   __device__ std::byte* begin_values() {
-    value_slot_ = values_begun_ % Tile::stages;
-    barrier_wait(&barriers_.values_empty[value_slot_], (values_begun_ / Tile::stages & 1) ^ 1);
-    ++values_begun_;
+    value_slot_ = values_.slot;
+    barrier_wait(&barriers_.values_empty[value_slot_], values_.parity);
+    values_.go_on();
     return smem_ + Plan::values_at + value_slot_ * Plan::stage_bytes;
   }
   __device__ void bring_keys(Chunk const& now, bool last) {
@@ -198,13 +216,12 @@ class HopperProducer {
     bool const any_masked = __any_sync(kAllLanes, masked);
     if (lane_ == 0) step.mask = any_masked ? HopperMask::position : HopperMask::none;
     if (lane_ < Plan::key_chunks) step.first_key[lane_] = now.masked_as;
-    __syncwarp();
-    bring(smem_ + Plan::keys_at + key_slot_ * Plan::stage_bytes, &args_.keys, args_.problem.k,
-          &barriers_.keys_full[key_slot_], now.key);
+    boxes_.bring(smem_ + Plan::keys_at + key_slot_ * Plan::stage_bytes, &args_.keys, args_.problem.k,
+                 &barriers_.keys_full[key_slot_], now.key);
   }
   __device__ void bring_values(std::int32_t key) {
     std::byte* const to = begin_values();
-    bring(to, &args_.values, args_.problem.v, &barriers_.values_full[value_slot_], key);
+    boxes_.bring(to, &args_.values, args_.problem.v, &barriers_.values_full[value_slot_], key);
   }
 
   using Slashes = SlashWalk<Tile::keys>;
@@ -251,74 +268,25 @@ class HopperProducer {
     copy_box(to, map, full, 0, place, 0, slash_row_, 0);
   }
 
-  /// All rows of a step by boxes; those of a box that reaches past the sequence one by one, and zeros behind its end:
-  /// what lies there belongs to others, and a NaN among the values would survive a probability of 0.
-  __device__ void bring(std::byte* to, CUtensorMap const* map, T const* from, std::uint64_t* full, std::int32_t key) {
-    std::int32_t const box_rows = args_.key_box_rows;
-    std::int32_t const boxes = Tile::keys / box_rows;
-    std::int32_t const box_halves = boxes == 1 || Tile::grouped ? 1 : Plan::halves;  // boxes that a row takes
-    std::int32_t const box = lane_ % boxes, half = lane_ / boxes;
-    std::int32_t const box_key = __shfl_sync(kAllLanes, key, box * (box_rows / kWarpRows));
-    bool const whole = box_key + box_rows <= len_k_;
-    bool const mine = half < box_halves;
-    unsigned const whole_boxes = __ballot_sync(kAllLanes, mine && whole);
-    unsigned const cut_boxes = __ballot_sync(kAllLanes, mine && !whole && half == 0);
-    for (unsigned rest = cut_boxes; rest != 0; rest &= rest - 1) {
-      std::int32_t const cut = __ffs(static_cast<int>(rest)) - 1;
-      copy_rows(to + cut * (box_rows / 8) * Plan::atom_bytes, from, __shfl_sync(kAllLanes, box_key, cut), box_rows);
-    }
-    if (cut_boxes != 0) {
-      fence_async_proxy();
-      __syncwarp();
-    }
-    if (lane_ == 0)
-      barrier_arrive_expecting(full, static_cast<std::uint32_t>(__popc(whole_boxes)) *
-                                         static_cast<std::uint32_t>(Plan::stage_bytes / (boxes * box_halves)));
-    __syncwarp();
-    if (!mine || !whole) return;
-    std::int32_t row = row_base_ + box_key, page = 0;
-    // Where only the page table tells heads apart the map has one head.
-    std::int32_t const head = args_.problem.stride_head == 0 ? 0 : head_kv_;
-    if (args_.problem.page_table != nullptr) {
-      page = __ldg(args_.problem.page_table + sequence_ * args_.problem.table_stride_sequence +
-                   head_kv_ * args_.problem.table_stride_head + box_key / args_.problem.page_tokens);
-      row = box_key % args_.problem.page_tokens;
-    }
-    to += half * Plan::half_bytes + box * (box_rows / 8) * Plan::atom_bytes;
-    if constexpr (Tile::grouped)
-      copy_box(to, map, full, 0, 0, 0, row, head);
-    else
-      copy_box(to, map, full, 0, row, half, head, page);
-  }
-  __device__ void copy_rows(std::byte* to, T const* from, std::int32_t key, std::int32_t rows) {
-    constexpr std::int32_t kChunks = Tile::dim / 8;  // of 16 bytes, in a row
-    constexpr std::int32_t kRowsAtOnce = 32 / kChunks;
-    std::int32_t const chunk = lane_ % kChunks;
-    for (std::int32_t row = lane_ / kChunks; row < rows; row += kRowsAtOnce) {
-      bool const there = key + row < len_k_;
-      T const* const source =
-          from + (there ? args_.problem.offset(sequence_, head_kv_, key + row) : std::int64_t{0}) + chunk * 8;
-      copy16_or_zero(smem_address(to + chunk / 8 * Plan::half_bytes + row / 8 * Plan::atom_bytes + row % 8 * 128 +
-                                  ((chunk % 8) ^ (row % 8)) * 16),
-                     source, there ? 16 : 0);
-    }
-    close_copy_group();
-    wait_copy_groups<0>();
-  }
-
   HopperArgs<T> const& args_;
   std::byte* smem_;
   HopperBarriers<Tile>& barriers_;
   HopperWork<Tile>* works_;
   HopperStep<Tile>* steps_;
+  HopperBoxes<Tile> boxes_;
   std::int32_t lane_;
   std::int32_t sequence_ = 0, first_tile_ = 0, spans_ = 0;
-  std::int32_t head_kv_ = 0, first_head_ = 0, len_q_ = 0, len_k_ = 0, row_base_ = 0;
+  std::int32_t head_kv_ = 0, first_head_ = 0, len_q_ = 0, len_k_ = 0;
   std::int32_t first_query_ = 0, first_position_ = 0, last_position_ = 0;
   std::int32_t steps_of_tile_ = 0;
   std::int32_t const* list_ = nullptr;
   std::int32_t list_count_ = 0;  // entries; without lists the diagonal's step
-  std::uint32_t works_begun_ = 0, keys_begun_ = 0, values_begun_ = 0;
+  struct Place {
+    std::int32_t entry, token;  // of a list, and in its block
+  };
+  Place first_place_, stride_, place_;  // of this lane's 16 keys: of a tile's first step, from step to step, now
+  RingAt keys_, values_;
+  std::uint32_t works_begun_ = 0;
   std::uint32_t query_slot_ = 0, key_slot_ = 0, value_slot_ = 0;
   Slashes slashes_;
   typename Slashes::Step slash_{};  // the next one

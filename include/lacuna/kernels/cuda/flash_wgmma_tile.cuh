@@ -25,7 +25,7 @@ struct WideTile {
   static constexpr bool queries_in_registers = false;
   static constexpr bool grouped = false, slashes = false;
   static constexpr int blocks_per_sm = 1;
-  static constexpr int producer_registers = 40, consumer_registers = 232;
+  static constexpr int producer_registers = 56, consumer_registers = 224;
 };
 
 /// 64 rows, one warpgroup, two blocks on an SM that hide each other's softmax: one list for every 64 rows. Queries in
