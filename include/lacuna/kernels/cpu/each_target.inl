@@ -1,5 +1,5 @@
-// Includes LACUNA_EACH_TARGET, a file without include guard, once for each target: in that target's instruction set, and
-// with these macros. What the file defines lives in namespace lacuna::cpu::LACUNA_TARGET, so no function is shared
+// Includes LACUNA_EACH_TARGET, a file without include guard, once for each target: in that target's instruction set,
+// and with these macros. What the file defines lives in namespace lacuna::cpu::LACUNA_TARGET, so no function is shared
 // between instruction sets. Inside such a file: no lambdas (they would not take part), no functions from elsewhere that
 // are worth vectorising.
 //   LACUNA_TARGET        the namespace
@@ -65,7 +65,7 @@
 #undef LACUNA_BF16
 #if defined(__clang__)
 #pragma clang attribute pop
-#pragma clang attribute push(                                                                               \
+#pragma clang attribute push(                                                                                 \
     __attribute__((target("avx2,fma,f16c,avx512f,avx512bw,avx512dq,avx512vl,avx512bf16,amx-tile,amx-bf16"))), \
     apply_to = function)
 #endif

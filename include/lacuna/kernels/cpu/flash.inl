@@ -6,7 +6,11 @@ namespace lacuna::cpu::LACUNA_TARGET {
 template <Storage T>
 inline void pack_strips(FlashState const& s, T const* const* queries) {
   for (std::int64_t r = 0; r < s.rows; r += kStrip)
-    Operands<T>::pack_queries(queries + r, std::min(kStrip, s.rows - r), s.dim, s.sign, s.q + r * row_floats(s.dim));
+    Operands<T>::pack_queries(queries + r, std::min(kStrip, s.rows - r), s.dim, s.sign, s.q + r * row_floats(s.dim),
+                              s.stride);
+#if LACUNA_BF16 == 2
+  if constexpr (kPairs<T>) configure_tiles();
+#endif
 }
 
 /// A strip's rows, and how many of the panel's keys its first and its last row see.
@@ -20,10 +24,9 @@ struct Strip {
 
 /// For the first `rows` rows of scores.
 inline void squash_scores(FlashState const& s, std::int64_t rows, std::int64_t width) {
-  static_assert(kStrip == kPanelKeys, "rows of scores are as long in both arrangements");
   for (std::int64_t i = 0; i < rows; ++i)
     for (std::int64_t x = 0; x < width; x += kLanes) {
-      float* const score = s.scores + i * kStrip + x;
+      float* const score = s.scores + i * s.stride + x;
       store(score, tanh(load(score) * s.squash));
     }
 }
@@ -47,20 +50,20 @@ inline void soften(FlashState const& s, Strip const& strip) {
     if (strip.seen != nullptr) {
       Ints const seen = load(strip.seen + x);
       for (std::int64_t j = strip.least; j < strip.most; ++j)
-        store(scores + j * kStrip, static_cast<std::int32_t>(j) < seen ? load(scores + j * kStrip) : lowest);
+        store(scores + j * s.stride, static_cast<std::int32_t>(j) < seen ? load(scores + j * s.stride) : lowest);
     }
-    for (std::int64_t j = strip.most; j < end; ++j) store(scores + j * kStrip, lowest);
+    for (std::int64_t j = strip.most; j < end; ++j) store(scores + j * s.stride, lowest);
     if (strip.hidden != nullptr) {
       Ints const hidden = load(strip.hidden + x);
       for (std::int64_t j = 0; j < strip.most_hidden; ++j)
-        store(scores + j * kStrip, static_cast<std::int32_t>(j) < hidden ? lowest : load(scores + j * kStrip));
+        store(scores + j * s.stride, static_cast<std::int32_t>(j) < hidden ? lowest : load(scores + j * s.stride));
     }
 
     Vec const before = load(strip.max + x);
     Vec tops[kStep] = {before, before, before, before};
     for (std::int64_t j = 0; j < end; j += kStep) {
       LACUNA_UNROLL(4)
-      for (int i = 0; i < kStep; ++i) tops[i] = max(load(scores + (j + i) * kStrip), tops[i]);
+      for (int i = 0; i < kStep; ++i) tops[i] = max(load(scores + (j + i) * s.stride), tops[i]);
     }
     Vec const top = max(max(tops[0], tops[1]), max(tops[2], tops[3]));
     Vec const base = (top == lowest ? Vec{} : top) * s.scale_log2;  // -inf - -inf would be NaN
@@ -70,13 +73,13 @@ inline void soften(FlashState const& s, Strip const& strip) {
       store(strip.max + x, top);
       mass = mass * shrink;
       for (std::int64_t d = 0; d < s.dim; ++d)
-        store(strip.sums + d * kStrip + x, load(strip.sums + d * kStrip + x) * shrink);
+        store(strip.sums + d * s.stride + x, load(strip.sums + d * s.stride + x) * shrink);
     }
     Vec more[2] = {};
     for (std::int64_t j = 0; j < end; j += kStep) {
       Vec weights[kStep];
       LACUNA_UNROLL(4)
-      for (int i = 0; i < kStep; ++i) weights[i] = exp2(load(scores + (j + i) * kStrip) * s.scale_log2 - base);
+      for (int i = 0; i < kStep; ++i) weights[i] = exp2(load(scores + (j + i) * s.stride) * s.scale_log2 - base);
       more[0] += weights[0] + weights[1];
       more[1] += weights[2] + weights[3];
       if constexpr (Pairs) {
@@ -84,11 +87,11 @@ inline void soften(FlashState const& s, Strip const& strip) {
         for (int i = 0; i < kStep; i += 2) {
           Words const even = reinterpret_cast<Words>(weights[i]) + 0x8000U;
           Words const odd = reinterpret_cast<Words>(weights[i + 1]) + 0x8000U;
-          store(scores + (j + i) / 2 * kStrip, reinterpret_cast<Vec>(even >> 16 | (odd & 0xffff0000U)));
+          store(scores + (j + i) / 2 * s.stride, reinterpret_cast<Vec>(even >> 16 | (odd & 0xffff0000U)));
         }
       } else {
         LACUNA_UNROLL(4)
-        for (int i = 0; i < kStep; ++i) store(scores + (j + i) * kStrip, weights[i]);
+        for (int i = 0; i < kStep; ++i) store(scores + (j + i) * s.stride, weights[i]);
       }
     }
     store(strip.mass + x, mass + (more[0] + more[1]));
@@ -97,31 +100,39 @@ inline void soften(FlashState const& s, Strip const& strip) {
 
 /// Row by row, only what a row sees: a weight of 0 would let the NaN of a value through that it does not.
 template <Storage T>
-inline void add_seen_values(FlashState const& s, Strip const& strip) {
+inline void add_seen_values(FlashState const& s, Strip const& strip, float const* values) {
   for (std::int64_t r = 0; r < strip.width; ++r) {
     std::int64_t const end = strip.seen == nullptr ? strip.most : strip.seen[r];
     for (std::int64_t j = strip.hidden == nullptr ? 0 : strip.hidden[r]; j < end; ++j) {
-      float weight = s.scores[j * kStrip + r];
+      float weight = s.scores[j * s.stride + r];
       if constexpr (kPairs<T>) {
         std::uint32_t pair;
-        std::memcpy(&pair, s.scores + j / 2 * kStrip + r, sizeof pair);
+        std::memcpy(&pair, s.scores + j / 2 * s.stride + r, sizeof pair);
         weight = to_float(bfloat16{static_cast<std::uint16_t>(j % 2 == 0 ? pair : pair >> 16)});
       }
       for (std::int64_t x = 0; x < s.dim; ++x)
-        strip.sums[x * kStrip + r] += weight * Operands<T>::value(s.values, s.dim, j, x);
+        strip.sums[x * s.stride + r] += weight * Operands<T>::value(values, s.dim, j, x);
     }
   }
 }
 
 template <Storage T>
-inline void attend_strips(FlashState const& s, T const* const* keys, T const* const* values, std::int64_t count,
-                          std::int32_t const* seen) {
+inline bool pack_panel(T const* const* keys, T const* const* values, std::int64_t count, std::int64_t dim,
+                       float* panel_keys, float* panel_values) {
+  Operands<T>::load_keys(keys, count, dim, panel_keys);
+  return Operands<T>::load_values(values, count, dim, panel_values);
+}
+
+template <Storage T>
+inline void copy_unit(Panel const* panel, std::int64_t unit, std::int64_t dim, float* keys, float* values,
+                      std::int64_t to) {
+  Operands<T>::copy_unit(panel, unit, dim, keys, values, to);
+}
+
+template <Storage T>
+inline void attend_panel(FlashState const& s, Panel const& panel, std::int32_t const* seen) {
   using Math = Operands<T>;
-  Math::load_keys(keys, count, s.dim, s.keys);
-  bool const finite = Math::load_values(values, count, s.dim, s.values);
-#if LACUNA_BF16 == 2
-  if constexpr (kPairs<T>) configure_tiles();
-#endif
+  std::int64_t const count = panel.count;
   for (std::int64_t r = 0; r < s.rows; r += kStrip) {
     std::int64_t const rows = std::min(kStrip, s.rows - r);
     Strip const strip{round_up(rows, 16),
@@ -135,13 +146,13 @@ inline void attend_strips(FlashState const& s, T const* const* keys, T const* co
                       s.hidden == nullptr ? nullptr : s.hidden + r,
                       s.hidden == nullptr ? 0 : s.hidden[r + rows - 1]};
     if (strip.most == 0 || (strip.hidden != nullptr && strip.hidden[0] >= strip.most)) continue;
-    Math::multiply_keys(s.keys, strip.most, s.dim, strip.q, s.scores, strip.width);
+    Math::multiply_keys(panel.keys, strip.most, s.dim, strip.q, s.scores, s.stride, strip.width);
     if (s.squash != 0.0F) squash_scores(s, strip.most, strip.width);
     soften<kPairs<T>>(s, strip);
-    if (finite || (strip.least == count && strip.most_hidden == 0))
-      Math::add_values(s.values, strip.most, s.dim, s.scores, strip.sums, strip.width);
+    if (panel.finite || (strip.least == count && strip.most_hidden == 0))
+      Math::add_values(panel.values, strip.most, s.dim, s.scores, strip.sums, s.stride, strip.width);
     else
-      add_seen_values<T>(s, strip);
+      add_seen_values<T>(s, strip, panel.values);
   }
 }
 
@@ -153,9 +164,9 @@ inline void finish_strips(FlashState const& s) {
 #endif
   for (std::int64_t r = 0; r < s.rows; r += kLanes)
     for (std::int64_t x = 0; x < s.dim; x += kLanes) {
-      float const* const sums = s.sums + r / kStrip * kStrip * row_floats(s.dim) + x * kStrip + r % kStrip;
+      float const* const sums = s.sums + r / kStrip * kStrip * row_floats(s.dim) + x * s.stride + r % kStrip;
       Vec block[kLanes];
-      for (int i = 0; i < kLanes; ++i) block[i] = load(sums + i * kStrip);
+      for (int i = 0; i < kLanes; ++i) block[i] = load(sums + i * s.stride);
       transpose(block);
       for (int i = 0; i < kLanes; ++i) store(s.q + (r + i) * row_floats(s.dim) + x, block[i]);
     }
@@ -261,19 +272,23 @@ inline void add_values(FlashState const& s, std::int64_t r, T const* const* valu
 }
 
 template <Storage T>
-inline void attend_rows(FlashState const& s, T const* const* keys, T const* const* values, std::int64_t count,
-                        std::int32_t const* seen) {
-  std::int64_t const line = 64 / static_cast<std::int64_t>(sizeof(T));
+inline void attend_rows(FlashState const& s, KeyRows<T> const& rows, KeyRows<T> const& next, std::int32_t const* seen) {
+  std::int64_t const line = 64 / static_cast<std::int64_t>(sizeof(T)), count = rows.count;
+  T const* const* const values = rows.values;
   for (std::int64_t j = 0; j < count; j += kLanes) {
     float const* floats[kLanes];
     for (int i = 0; i < kLanes; ++i) {
       std::int64_t const key = std::min(j + i, count - 1);
-      for (std::int64_t x = 0; x < s.dim; x += line) __builtin_prefetch(values[key] + x);
+      if (j + i < next.count)
+        for (std::int64_t x = 0; x < s.dim; x += line) {
+          __builtin_prefetch(next.keys[j + i] + x, 0, 2);
+          __builtin_prefetch(next.values[j + i] + x, 0, 2);
+        }
       if constexpr (std::same_as<T, float>) {
-        floats[i] = keys[key];
+        floats[i] = rows.keys[key];
       } else {  // widened once for all rows
         float* const wide = s.keys + i * row_floats(s.dim);
-        for (std::int64_t x = 0; x < s.dim; x += kLanes) store(wide + x, load_upto(keys[key] + x, s.dim - x));
+        for (std::int64_t x = 0; x < s.dim; x += kLanes) store(wide + x, load_upto(rows.keys[key] + x, s.dim - x));
         floats[i] = wide;
       }
     }
@@ -302,12 +317,6 @@ inline void pack_queries(FlashState const& s, T const* const* queries) {
 }
 
 template <Storage T>
-inline void attend_panel(FlashState const& s, T const* const* keys, T const* const* values, std::int64_t count,
-                         std::int32_t const* seen) {
-  return s.direct() ? attend_rows(s, keys, values, count, seen) : attend_strips(s, keys, values, count, seen);
-}
-
-template <Storage T>
 inline void finish(FlashState const& s) {
   if (!s.direct()) finish_strips<T>(s);
 }
@@ -325,7 +334,8 @@ constexpr FlashKernels<T> make_flash_kernels() {
     return avx512::flash_kernels<T>;
   else
 #endif
-    return {&pack_queries<T>, &attend_panel<T>, &finish<T>, &write_row<T>};
+    return {&pack_queries<T>, &pack_panel<T>, &copy_unit<T>, &attend_panel<T>,
+            &attend_rows<T>,  &finish<T>,     &write_row<T>};
 }
 
 template <Storage T>

@@ -4,13 +4,10 @@
 #include <cmath>
 #include <concepts>
 #include <cstdint>
-#include <limits>
 
-#include "lacuna/core/exec.hpp"
 #include "lacuna/core/problem.hpp"
-#include "lacuna/core/shape.hpp"
-#include "lacuna/core/workspace.hpp"
 #include "lacuna/kernels/cpu/flash_kernels.hpp"
+#include "lacuna/kernels/cpu/shared_panels.hpp"
 
 namespace lacuna::cpu {
 
@@ -42,10 +39,21 @@ struct RowMass {
   double lse_log2() const { return highest + std::log2(mass); }
 };
 
+/// A row's answer from its sums of weighted values, rounded once to T, and unless lse is null its log-sum-exp. 0 and
+/// -inf for a row without keys, whose sink has no logit either.
+template <Storage T>
+void write_answer(RowMass row, float const* sums, float sink_logit, std::int64_t dim, T* out, float* lse) {
+  double const factor = row.join(sink_logit);
+  bool const nothing = row.mass == 0.0;
+  LACUNA_FOR_TARGET(flash_kernels<T>).write_row(sums, nothing ? 0.0F : static_cast<float>(factor / row.mass), dim, out);
+  if (lse != nullptr) *lse = nothing ? -kInfinity : static_cast<float>(row.lse_log2() * kLn2);
+}
+
 /// Query rows that attend together to one KV head, with a running softmax: exact attention over whatever runs of keys
 /// are added, in ascending order, 64 keys at a time. Every sparse pattern is a list of runs, so this is the only
-/// attention loop. A row reads the keys at or below its position, those are always the first so many of a panel, less
-/// those that its window leaves behind, and they are the very first.
+/// attention loop. Whole panels are read where they were packed for all blocks; pieces of panels are put together here,
+/// 16 keys at a time, and single keys come from where they lie. In each panel a row reads the keys at or below its
+/// position, those are always the first so many, less those that its window leaves behind, and they are the very first.
 /// Here is who sees what; flash.inl has the arithmetic.
 template <Storage T>
 class FlashBlock {
@@ -53,16 +61,19 @@ class FlashBlock {
   /// Floats of memory that a block of `rows` rows needs.
   static constexpr std::int64_t memory_floats(std::int64_t rows, std::int64_t dim) {
     std::int64_t const held = held_rows(rows);
-    return held * 2 * row_floats(dim) + round_up(held, 16) * 6 + 2 * kPanelKeys * row_floats(dim) + kPanelKeys * kStrip;
+    return held * 2 * row_floats(dim) + round_up(held, 16) * 6 + 4 * panel_floats(dim) + kPanelKeys * kStrip;
   }
 
-  FlashBlock(float* memory, std::int64_t rows, Problem<T> const& problem, std::int64_t head_kv)
-      : problem_(problem), kv_(problem.kv), head_kv_(head_kv) {
+  /// Null panels: every key is read from where it lies.
+  FlashBlock(float* memory, std::int64_t rows, Problem<T> const& problem, std::int64_t head_kv,
+             SharedPanels<T> const* panels)
+      : problem_(problem), kv_(problem.kv), head_kv_(head_kv), panels_(rows > kDirectRows ? panels : nullptr) {
     std::int64_t const held = held_rows(rows);
     auto const take = [&](std::int64_t floats) { return memory += floats, memory - floats; };
     state_.rows = rows;
     state_.dim = kv_.dim;
     set_logits(problem, state_);
+    if (!state_.direct()) state_.stride = strip_rows(rows);
     state_.q = take(held * row_floats(kv_.dim));
     state_.sums = take(held * row_floats(kv_.dim));
     state_.mass = take(round_up(held, 16));
@@ -70,8 +81,11 @@ class FlashBlock {
     seen_ = reinterpret_cast<std::int32_t*>(take(round_up(held, 16)));
     hidden_ = reinterpret_cast<std::int32_t*>(take(round_up(held, 16)));
     queries_ = reinterpret_cast<T const**>(take(round_up(held, 16) * 2));
-    state_.keys = take(kPanelKeys * row_floats(kv_.dim));
-    state_.values = take(kPanelKeys * row_floats(kv_.dim));
+    for (Gathered* gathered : {&singles_, &units_}) {
+      gathered->keys = take(panel_floats(kv_.dim));
+      gathered->values = take(panel_floats(kv_.dim));
+    }
+    state_.keys = singles_.keys;
     state_.scores = take(kPanelKeys * kStrip);
     std::fill_n(state_.sums, held * row_floats(kv_.dim), 0.0F);
     std::fill_n(state_.mass, held, 0.0F);
@@ -83,137 +97,170 @@ class FlashBlock {
   void set_query(std::int64_t r, T const* query) { queries_[r] = query; }
   void set_positions(std::int64_t first, std::int64_t step) { first_position_ = first, rows_per_position_ = step; }
 
+  std::int64_t first_position() const { return first_position_; }
+  std::int64_t last_position() const { return position(state_.rows - 1); }
+
+  /// Runs that follow are windows: a row sees its own key and window_tokens - 1 before it, besides what the problem
+  /// asks for. What was added before is not affected.
+  void set_window(std::int64_t window_tokens) {
+    attend_gathered();
+    window_tokens_ = window_tokens;
+  }
+
   /// Keys [begin, end) of this KV head; beyond everything added before.
   void add_run(std::int64_t begin, std::int64_t end) {
-    begin = std::max(begin, problem_.oldest_key(first_position_));
+    std::int64_t const first = oldest(first_position_);  // or a little before: those are hidden
+    begin = std::max(begin, panels_ == nullptr ? first : first / kUnitKeys * kUnitKeys);
     while (begin < end) {
-      std::int64_t taken = std::min(end - begin, kPanelKeys - count_);
-      if (kv_.page_table != nullptr) taken = std::min(taken, kv_.page_tokens - begin % kv_.page_tokens);
-      std::int64_t offset = kv_.offset(head_kv_, begin);
-      for (std::int64_t i = 0; i < taken; ++i, ++count_, offset += kv_.stride_token) {
-        key_rows_[count_] = kv_.k + offset;
-        value_rows_[count_] = kv_.v + offset;
-        keys_[count_] = begin + i;
-      }
-      begin += taken;
-      if (count_ == kPanelKeys) attend_panel();
+      std::int64_t const next = panels_ == nullptr ? end : std::min(end, begin / kPanelKeys * kPanelKeys + kPanelKeys);
+      add_piece(begin, next);
+      begin = next;
     }
   }
 
   /// After the last run, before any row is written.
   void finish() {
-    if (count_ > 0) attend_panel();
+    attend_gathered();
     kernels_.finish(state_);
   }
 
-  /// Row r's answer, rounded once to T, and unless lse is null its log-sum-exp. 0 and -inf for a row without keys,
-  /// whose sink has no logit either.
-  void write_row(std::int64_t r, float sink_logit, T* out, float* lse) const {
-    RowMass row{double{state_.max[r] * state_.scale_log2}, double{state_.mass[r]}};
-    double const factor = row.join(sink_logit);
-    bool const nothing = row.mass == 0.0;
-    float const* const rows = state_.direct() ? state_.sums : state_.q;
-    kernels_.write_row(rows + r * row_floats(state_.dim), nothing ? 0.0F : static_cast<float>(factor / row.mass),
-                       state_.dim, out);
-    if (lse != nullptr) *lse = nothing ? -kInfinity : static_cast<float>(row.lse_log2() * kLn2);
+  /// What row r has summed, after finish(): values times weights, [row_floats(dim)], and the weights.
+  float const* sums(std::int64_t r) const {
+    return (state_.direct() ? state_.sums : state_.q) + r * row_floats(state_.dim);
   }
+  RowMass mass(std::int64_t r) const { return {double{state_.max[r] * state_.scale_log2}, double{state_.mass[r]}}; }
 
  private:
+  /// Keys that wait until there are 64 of them, ascending.
+  struct Gathered {
+    float *keys, *values;  // a panel
+    std::int64_t count = 0;
+    bool finite = true;
+    std::int64_t positions[kPanelKeys];
+  };
+
   static constexpr std::int64_t held_rows(std::int64_t rows) {
-    return rows <= kDirectRows ? rows : round_up(rows, kStrip);
+    return rows <= kDirectRows ? rows : round_up(rows, strip_rows(rows));
   }
 
   std::int64_t position(std::int64_t r) const { return first_position_ + r / rows_per_position_; }
-
-  /// How many keys of the panel are not after row r.
-  std::int64_t visible(std::int64_t r) const {
-    std::int64_t const last = position(r);
-    if (keys_[count_ - 1] <= last) return count_;
-    return std::upper_bound(keys_, keys_ + count_, last) - keys_;
+  std::int64_t oldest(std::int64_t position) const {
+    return std::max(problem_.oldest_key(position), window_tokens_ == 0 ? 0 : position + 1 - window_tokens_);
   }
 
-  /// How many are too old for it.
-  std::int64_t too_old(std::int64_t r) const {
-    return std::lower_bound(keys_, keys_ + count_, problem_.oldest_key(position(r))) - keys_;
+  /// Keys of one panel.
+  void add_piece(std::int64_t begin, std::int64_t end) {
+    if (panels_ == nullptr) return add_singles(begin, end);
+    std::int64_t const p = begin / kPanelKeys, first = p * kPanelKeys;
+    if (begin == first && end == std::min(first + kPanelKeys, panels_->len())) {
+      for (std::int64_t j = first; j < end; ++j) whole_[j - first] = j;
+      return attend_panel(panels_->get(p), whole_);
+    }
+    std::int64_t const first_unit = round_up(begin, kUnitKeys), last_unit = end / kUnitKeys * kUnitKeys;
+    if (first_unit >= last_unit) return add_singles(begin, end);
+    add_singles(begin, first_unit);
+    Panel const panel = panels_->get(p);
+    for (std::int64_t unit = first_unit; unit < last_unit; unit += kUnitKeys)
+      add_unit(panel, unit, (unit - first) / kUnitKeys);
+    add_singles(last_unit, end);
   }
 
-  void attend_panel() {
+  void add_unit(Panel const& panel, std::int64_t first_key, std::int64_t unit) {
+    kernels_.copy_unit(&panel, unit, kv_.dim, units_.keys, units_.values, units_.count / kUnitKeys);
+    for (std::int64_t i = 0; i < kUnitKeys; ++i) units_.positions[units_.count++] = first_key + i;
+    units_.finite = units_.finite && panel.finite;
+    if (units_.count == kPanelKeys) attend_units();
+  }
+
+  void attend_units() {
+    if (units_.count % (2 * kUnitKeys) != 0)  // weights of 0 for what is not there must meet numbers
+      kernels_.copy_unit(nullptr, 0, kv_.dim, units_.keys, units_.values, units_.count / kUnitKeys);
+    attend_panel({units_.keys, units_.values, units_.count, units_.finite}, units_.positions);
+    units_.count = 0;
+    units_.finite = true;
+  }
+
+  void add_singles(std::int64_t begin, std::int64_t end) {
+    while (begin < end) {
+      std::int64_t taken = std::min(end - begin, kPanelKeys - singles_.count);
+      if (kv_.page_table != nullptr) taken = std::min(taken, kv_.page_tokens - begin % kv_.page_tokens);
+      std::int64_t offset = kv_.offset(head_kv_, begin);
+      for (std::int64_t i = 0; i < taken; ++i, ++singles_.count, offset += kv_.stride_token) {
+        rows_.keys[singles_.count] = kv_.k + offset;
+        rows_.values[singles_.count] = kv_.v + offset;
+        singles_.positions[singles_.count] = begin + i;
+      }
+      begin += taken;
+      if (singles_.count == kPanelKeys) attend_singles();
+    }
+  }
+
+  void attend_singles() {
+    rows_.count = singles_.count;
+    singles_.count = 0;
+    if (state_.direct()) {  // and then those of before: these are on their way
+      attend_earlier();
+      earlier_ = rows_;
+      std::copy_n(singles_.positions, rows_.count, earlier_positions_);
+      return;
+    }
+    bool const finite =
+        kernels_.pack_panel(rows_.keys, rows_.values, rows_.count, kv_.dim, singles_.keys, singles_.values);
+    attend_panel({singles_.keys, singles_.values, rows_.count, finite}, singles_.positions);
+  }
+
+  void attend_earlier() {
+    if (earlier_.count == 0) return;
+    std::int32_t const* const seen = mask(earlier_positions_, earlier_.count);
+    kernels_.attend_rows(state_, earlier_, rows_, seen);
+    earlier_.count = 0;
+  }
+
+  void attend_gathered() {
+    if (units_.count > 0) attend_units();
+    if (singles_.count > 0) attend_singles();
+    rows_.count = 0;
+    attend_earlier();
+  }
+
+  void attend_panel(Panel const& panel, std::int64_t const* positions) {
+    std::int32_t const* const seen = mask(positions, panel.count);
+    kernels_.attend_panel(state_, panel, seen);
+  }
+
+  /// Who sees which of these keys, in state_.hidden and as returned; null if all do.
+  std::int32_t const* mask(std::int64_t const* keys, std::int64_t count) {
     if (!packed_) kernels_.pack_queries(state_, queries_);
     packed_ = true;
-    bool const all = visible(0) == count_;
-    if (!all)
-      for (std::int64_t r = 0; r < held_rows(state_.rows); ++r)
-        seen_[r] = static_cast<std::int32_t>(visible(std::min(r, state_.rows - 1)));
-    bool const none_old = too_old(state_.rows - 1) == 0;
-    if (!none_old)
-      for (std::int64_t r = 0; r < held_rows(state_.rows); ++r)
-        hidden_[r] = static_cast<std::int32_t>(too_old(std::min(r, state_.rows - 1)));
-    state_.hidden = none_old ? nullptr : hidden_;
-    kernels_.attend_panel(state_, key_rows_, value_rows_, count_, all ? nullptr : seen_);
-    count_ = 0;
+    std::int64_t const held = held_rows(state_.rows), last_row = state_.rows - 1;
+    state_.hidden = nullptr;
+    if (keys[0] < oldest(position(last_row))) {
+      for (std::int64_t r = 0; r < held; ++r)
+        hidden_[r] = static_cast<std::int32_t>(
+            std::lower_bound(keys, keys + count, oldest(position(std::min(r, last_row)))) - keys);
+      state_.hidden = hidden_;
+    }
+    if (keys[count - 1] <= first_position_) return nullptr;
+    for (std::int64_t r = 0; r < held; ++r)
+      seen_[r] =
+          static_cast<std::int32_t>(std::upper_bound(keys, keys + count, position(std::min(r, last_row))) - keys);
+    return seen_;
   }
 
   FlashKernels<T> const& kernels_ = LACUNA_FOR_TARGET(flash_kernels<T>);
   Problem<T> const& problem_;
   KvView<T> const& kv_;
   std::int64_t head_kv_;
+  SharedPanels<T> const* panels_;
   FlashState state_;
-  std::int64_t first_position_ = 0, rows_per_position_ = 1;
+  std::int64_t first_position_ = 0, rows_per_position_ = 1, window_tokens_ = 0;
   bool packed_ = false;
   std::int32_t *seen_, *hidden_;
   T const** queries_;
-  std::int64_t count_ = 0;
-  std::int64_t keys_[kPanelKeys];
-  T const* key_rows_[kPanelKeys];
-  T const* value_rows_[kPanelKeys];
+  Gathered singles_, units_;
+  KeyRows<T> rows_, earlier_;  // of the singles; of direct rows, those that were collected before
+  std::int64_t earlier_positions_[kPanelKeys];
+  std::int64_t whole_[kPanelKeys];  // the keys of a whole panel
 };
-
-/// How the query rows of a problem are cut into blocks: `heads` neighbouring query heads by the positions
-/// [m * positions, (m + 1) * positions).
-struct BlockShape {
-  std::int64_t heads = 1;
-  std::int64_t positions = 64;
-};
-
-/// Scratch of attend_blocks: one block per worker.
-inline float* reserve_blocks(Cpu exec, Shape const& shape, BlockShape block, Workspace& memory) {
-  std::int64_t const rows = block.heads * std::min(block.positions, shape.len_q);
-  return memory.take<float>(exec.workers * FlashBlock<float>::memory_floats(rows, shape.dim));
-}
-
-/// Attention where runs(head_q, m, block) adds the runs of keys that block m of query head head_q (and its block.heads
-/// - 1 neighbours) reads, ascending, by block.add_run(begin, end). `multiply_adds` estimates the work.
-template <Storage T, class Runs>
-Status attend_blocks(Cpu exec, Problem<T> const& problem, AttentionOut<T> const& out, Workspace memory,
-                     BlockShape shape, std::int64_t multiply_adds, Runs const& runs) {
-  if (problem.len_q() == 0) return {};
-  float* const scratch = reserve_blocks(exec, shape_of(problem), shape, memory);
-  if (Status s = memory.check("attend: the workspace is smaller than planned"); !s) return s;
-  std::int64_t const block_rows = shape.heads * std::min(shape.positions, problem.len_q());
-  std::int64_t const floats = FlashBlock<T>::memory_floats(block_rows, problem.dim());
-  std::int64_t const blocks = (problem.len_q() + shape.positions - 2) / shape.positions + 1;
-  std::int64_t const head_blocks = problem.heads_q() / shape.heads;
-  exec.for_work(multiply_adds).each(blocks * head_blocks, [&](std::int64_t item, int worker) {
-    std::int64_t const head = item % head_blocks * shape.heads;
-    std::int64_t const head_kv = head / problem.group();
-    std::int64_t const len = problem.kv.length(head_kv);
-    std::int64_t const first_query = len - problem.len_q();
-    std::int64_t const m = first_query / shape.positions + blocks - 1 - item / head_blocks;  // longest first
-    std::int64_t const first = std::max(m * shape.positions, first_query);
-    std::int64_t const last = std::min((m + 1) * shape.positions, len);
-    if (first >= last) return;
-    std::int64_t const rows = (last - first) * shape.heads;
-    FlashBlock<T> block(scratch + worker * floats, rows, problem, head_kv);
-    block.set_positions(first, shape.heads);
-    auto const query = [&](std::int64_t r) { return first - first_query + r / shape.heads; };
-    for (std::int64_t r = 0; r < rows; ++r) block.set_query(r, &problem.q(query(r), head + r % shape.heads, 0));
-    runs(head, m, block);
-    block.finish();
-    for (std::int64_t r = 0; r < rows; ++r)
-      block.write_row(r, problem.sink_logit(head + r % shape.heads), &out.out(query(r), head + r % shape.heads, 0),
-                      out.lse.data == nullptr ? nullptr : &out.lse(query(r), head + r % shape.heads));
-  });
-  return {};
-}
 
 }  // namespace lacuna::cpu

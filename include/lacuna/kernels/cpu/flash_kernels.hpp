@@ -15,7 +15,8 @@ namespace lacuna::cpu {
 inline constexpr float kInfinity = std::numeric_limits<float>::infinity();
 inline constexpr float kLog2E = 1.4426950408889634F;
 inline constexpr std::int64_t kPanelKeys = 64;   // keys that are read at once
-inline constexpr std::int64_t kStrip = 64;       // query rows side by side
+inline constexpr std::int64_t kUnitKeys = 16;    // of a panel: what is copied from one to another
+inline constexpr std::int64_t kStrip = 64;       // query rows side by side, at most
 inline constexpr std::int64_t kDirectRows = 12;  // up to here, putting rows side by side costs more than it saves
 
 constexpr std::int64_t round_up(std::int64_t count, std::int64_t unit) { return (count + unit - 1) / unit * unit; }
@@ -23,28 +24,58 @@ constexpr std::int64_t round_up(std::int64_t count, std::int64_t unit) { return 
 /// Floats between rows of `dim` channels, for any instruction set.
 constexpr std::int64_t row_floats(std::int64_t dim) { return round_up(dim, 32); }
 
+/// Floats of a panel's keys, and of its values.
+constexpr std::int64_t panel_floats(std::int64_t dim) { return kPanelKeys * row_floats(dim); }
+
+/// Rows that lie side by side where `rows` attend together: few rows are a narrow strip.
+constexpr std::int64_t strip_rows(std::int64_t rows) { return rows > 32 ? kStrip : rows > 16 ? 32 : 16; }
+
+/// Up to 64 keys and their values, in the layout that an instruction set multiplies. Panels are the same for every
+/// query.
+struct Panel {
+  float const *keys, *values;  // panel_floats(dim) each
+  std::int64_t count;
+  bool finite;  // all values
+};
+
 /// The memory of a block of query rows; plain data, because every instruction set works on it. A buffer of q or sums
-/// is rows, [rows, row_floats(dim)], if direct, otherwise strips, [rows / kStrip, row_floats(dim), kStrip].
+/// is rows, [rows, row_floats(dim)], if direct, otherwise strips, [rows / stride, row_floats(dim), stride].
 struct FlashState {
   std::int64_t rows, dim;
-  float scale_log2, sign;  // of the logits: sign is multiplied into the queries
-  float squash = 0.0F;     // unless 0, products become tanh(squash * product) before they are scaled
+  std::int64_t stride = kStrip;  // strip_rows(rows), unless direct
+  float scale_log2, sign;        // of the logits: sign is multiplied into the queries
+  float squash = 0.0F;           // unless 0, products become tanh(squash * product) before they are scaled
   float *q, *sums;
   float *mass, *max;                     // per row: sum of the weights, and what they are relative to (without scale)
-  float *keys, *values;                  // a panel
-  float* scores;                         // [kPanelKeys, kStrip], or [rows, kPanelKeys]
+  float* keys;                           // if direct: room to widen some keys
+  float* scores;                         // [kPanelKeys, stride], or [rows, kPanelKeys]
   std::int32_t const* hidden = nullptr;  // per row: keys of the panel, from the first, that are too old; null if none
 
   bool direct() const { return rows <= kDirectRows; }
+};
+
+/// Up to 64 keys and their values, each where it lies.
+template <Storage T>
+struct KeyRows {
+  std::int64_t count = 0;
+  T const* keys[kPanelKeys];
+  T const* values[kPanelKeys];
 };
 
 /// What differs between instruction sets.
 template <Storage T>
 struct FlashKernels {
   void (*pack_queries)(FlashState const&, T const* const* queries);
-  /// seen[r]: how many of the keys row r reads, ascending with r; null if all.
-  void (*attend_panel)(FlashState const&, T const* const* keys, T const* const* values, std::int64_t count,
-                       std::int32_t const* seen);
+  /// True if all values are finite.
+  bool (*pack_panel)(T const* const* keys, T const* const* values, std::int64_t count, std::int64_t dim,
+                     float* panel_keys, float* panel_values);
+  /// The unit'th 16 keys of a panel become those of another, in the to'th place. No panel: zeros.
+  void (*copy_unit)(Panel const* panel, std::int64_t unit, std::int64_t dim, float* keys, float* values,
+                    std::int64_t to);
+  /// seen[r]: how many of the keys row r reads, ascending with r; null if all. Not for direct rows.
+  void (*attend_panel)(FlashState const&, Panel const& panel, std::int32_t const* seen);
+  /// The same for direct rows, from where the keys lie; meanwhile those that come next are fetched.
+  void (*attend_rows)(FlashState const&, KeyRows<T> const& rows, KeyRows<T> const& next, std::int32_t const* seen);
   void (*finish)(FlashState const&);  // the sums lie in q, as rows, afterwards, unless direct
   void (*write_row)(float const* sums, float factor, std::int64_t dim, T* out);
 };

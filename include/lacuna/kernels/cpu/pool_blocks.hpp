@@ -4,6 +4,7 @@
 
 #include "lacuna/core/exec.hpp"
 #include "lacuna/core/shape.hpp"
+#include "lacuna/kernels/cpu/flash_kernels.hpp"
 #include "lacuna/kernels/pool_blocks.hpp"
 
 namespace lacuna {
@@ -17,11 +18,13 @@ Status pool_blocks(Cpu exec, PoolBlocksArgs<T> const& args) {
   std::int64_t const first_block = first_query / args.block_tokens;
   // Positions of a block that the problem has, summed in order, whoever sums them.
   auto const pool = [&](std::int64_t block, std::int64_t begin, std::int64_t columns, auto const& row, float* sums) {
+    T const* rows[cpu::kPanelKeys];
     std::fill_n(sums, columns, 0.0F);
     std::int64_t const end = std::min((block + 1) * args.block_tokens, len);
-    for (std::int64_t at = std::max(block * args.block_tokens, begin); at < end; ++at) {
-      T const* const values = row(at);
-      for (std::int64_t x = 0; x < problem.dim(); ++x) sums[x] += to_float(values[x]);
+    for (std::int64_t at = std::max(block * args.block_tokens, begin), count = 0; at < end; at += count) {
+      count = std::min(cpu::kPanelKeys, end - at);
+      for (std::int64_t i = 0; i < count; ++i) rows[i] = row(at + i);
+      LACUNA_FOR_TARGET(add_rows<T>)(rows, count, problem.dim(), sums);
     }
     for (std::int64_t x = 0; x < problem.dim(); ++x) sums[x] /= static_cast<float>(args.block_tokens);
   };

@@ -10,15 +10,30 @@
 namespace lacuna {
 namespace cpu {
 
+/// Sums along the diagonals of a window, in reverse: the weight of row t and key j of a panel belongs at
+/// reversed[first_place + kStrip - 1 - t + j], so that neighbouring keys are neighbours.
+struct WindowDiagonals {
+  float weight;
+  float* reversed;  // or null
+  std::int64_t first_place, count;
+};
+
+/// What the weights of a panel's keys are added to, times `weight`; or, of columns, the highest.
+struct WindowSums {
+  float* columns;  // of the panel's keys
+  WindowDiagonals diagonals;
+  float* carry;  // [rows], diagonals that are not complete yet
+  bool highest;
+};
+
 /// What differs between instruction sets. Everything here is strips of 64 queries and panels of 64 keys.
 template <Storage T>
 struct WindowKernels {
   void (*pack_queries)(FlashState const&, T const* const* queries);
   void (*measure)(FlashState const&, T const* const* keys, std::int64_t count, std::int32_t const* seen);
   void (*weigh)(FlashState const&, T const* const* keys, std::int64_t count, std::int32_t const* seen, float const* lse,
-                float* weights);
-  void (*add_scaled)(float const* from, float factor, std::int64_t count, float* to);
-  void (*finish)();
+                WindowSums const&);
+  void (*finish)(std::int64_t rows, WindowSums const&);
 };
 
 }  // namespace cpu
@@ -36,7 +51,7 @@ class QueryWindow {
  public:
   static constexpr std::int64_t memory_floats(std::int64_t window, std::int64_t dim) {
     std::int64_t const rows = round_up(window, kStrip);
-    return rows * (row_floats(dim) + 7 + kPanelKeys) + kPanelKeys * (row_floats(dim) + kStrip);
+    return rows * (row_floats(dim) + 8) + kPanelKeys * (row_floats(dim) + kStrip);
   }
 
   QueryWindow(float* memory, Problem<T> const& problem, std::int64_t head, std::int64_t window, std::int64_t behind)
@@ -52,13 +67,13 @@ class QueryWindow {
     state_.dim = kv_.dim;
     set_logits(problem, state_);
     state_.q = take(rows * row_floats(kv_.dim));
-    state_.sums = state_.values = nullptr;
+    state_.sums = nullptr;
     state_.mass = take(rows);
     state_.max = take(rows);
     state_.keys = take(kPanelKeys * row_floats(kv_.dim));
     state_.scores = take(kPanelKeys * kStrip);
     lse_ = take(rows);
-    weights_ = take(rows * kPanelKeys);
+    carry_ = take(rows);
     seen_ = reinterpret_cast<std::int32_t*>(take(rows));
     hidden_ = reinterpret_cast<std::int32_t*>(take(rows));
     T const** const queries = reinterpret_cast<T const**>(take(2 * rows));
@@ -70,29 +85,17 @@ class QueryWindow {
   }
 
   /// Raises columns[key] to the highest softmax weight of any query. NaN stays.
-  void raise_scores(float* columns) {
-    each_weight([&](std::int64_t, std::int64_t first_key, std::int64_t seen, float const* weights) {
-      for (std::int64_t j = 0; j < seen; ++j) {
-        float& highest = columns[first_key + j];
-        if (weights[j] > highest || weights[j] != weights[j]) highest = weights[j];
-      }
-    });
-  }
+  void raise_scores(float* columns) { weigh({columns, {}, nullptr, true}); }
 
   /// Adds weight * softmax to columns[key] and to reversed_diagonals[len - 1 - (position - key)]: in reverse,
   /// neighbouring keys are neighbours in both. The diagonals may be null.
   void add_scores(float weight, float* columns, float* reversed_diagonals) {
-    each_weight([&](std::int64_t t, std::int64_t first_key, std::int64_t seen, float const* weights) {
-      kernels_.add_scaled(weights, weight, seen, columns + first_key);
-      if (reversed_diagonals != nullptr)
-        kernels_.add_scaled(weights, weight, seen, reversed_diagonals + (window_ - 1 - t) + first_key);
-    });
+    std::fill_n(carry_, round_up(window_, kStrip), 0.0F);
+    weigh({columns, {weight, reversed_diagonals, window_ - kStrip, first_position_ + window_}, carry_, false});
   }
 
  private:
-  /// Calls f(t, first_key, seen, weights) for every query t and panel of keys: softmax weights of the keys it reads.
-  template <class F>
-  void each_weight(F const& f) {
+  void weigh(WindowSums const& sums) {
     each_panel([&](T const* const* keys, std::int64_t, std::int64_t count, std::int32_t const* seen) {
       kernels_.measure(state_, keys, count, seen);
     });
@@ -102,14 +105,12 @@ class QueryWindow {
       lse_[t] = static_cast<float>(row.lse_log2());
     }
     each_panel([&](T const* const* keys, std::int64_t first_key, std::int64_t count, std::int32_t const* seen) {
-      kernels_.weigh(state_, keys, count, seen, lse_, weights_);
-      for (std::int64_t t = 0; t < window_; ++t) {
-        std::int64_t const end = seen == nullptr ? count : std::int64_t{seen[t]};
-        std::int64_t const begin = state_.hidden == nullptr ? 0 : std::min(std::int64_t{state_.hidden[t]}, end);
-        f(t, first_key + begin, end - begin, weights_ + t * kPanelKeys + begin);
-      }
+      WindowSums panel = sums;
+      panel.columns += first_key;
+      panel.diagonals.first_place += first_key;
+      kernels_.weigh(state_, keys, count, seen, lse_, panel);
     });
-    kernels_.finish();
+    kernels_.finish(window_, sums);
   }
 
   /// Calls f(keys, first_key, count, seen) for every panel; seen is null where every query sees every key.
@@ -143,7 +144,7 @@ class QueryWindow {
   float sink_logit_;
   std::int64_t window_, first_position_;
   FlashState state_;
-  float *lse_, *weights_;
+  float *lse_, *carry_;
   std::int32_t *seen_, *hidden_;
 };
 

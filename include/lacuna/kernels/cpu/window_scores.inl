@@ -14,7 +14,7 @@ inline Strip score_strip(FlashState const& s, std::int64_t r, std::int64_t count
                     s.max + r,
                     s.hidden == nullptr ? nullptr : s.hidden + r,
                     s.hidden == nullptr ? 0 : s.hidden[r + rows - 1]};
-  if (strip.most > 0) Operands<T>::multiply_keys(s.keys, strip.most, s.dim, strip.q, s.scores, strip.width);
+  if (strip.most > 0) Operands<T>::multiply_keys(s.keys, strip.most, s.dim, strip.q, s.scores, s.stride, strip.width);
   if (s.squash != 0.0F) squash_scores(s, strip.most, strip.width);
   return strip;
 }
@@ -39,40 +39,139 @@ inline void measure_window(FlashState const& s, T const* const* keys, std::int64
   }
 }
 
-/// weights[r][j] = softmax of query r at key j, where it is seen; lse in base 2. // [rows, kPanelKeys]
+/// Weights of the query rows [x, x + kLanes) of a strip at its keys j, zero where a row does not see the key.
+struct WindowLanes {
+  Ints seen, hidden;
+  Vec total;
+};
+
+LACUNA_INLINE WindowLanes window_lanes(Strip const& strip, std::int64_t x, std::int64_t rows, float const* lse) {
+  WindowLanes lanes{};
+  for (int i = 0; i < kLanes; ++i) {
+    std::int64_t const seen = strip.seen == nullptr ? strip.most : strip.seen[x + i];
+    lanes.seen[i] = x + i < rows ? static_cast<std::int32_t>(seen) : 0;
+  }
+  if (strip.hidden != nullptr) lanes.hidden = load(strip.hidden + x);
+  lanes.total = load(lse + x);
+  return lanes;
+}
+
+LACUNA_INLINE Vec window_weight(FlashState const& s, WindowLanes const& lanes, float const* scores, std::int64_t j) {
+  Vec const weight = exp2(load(scores) * s.scale_log2 - lanes.total);
+  Vec const early = static_cast<std::int32_t>(j) < lanes.seen ? weight : Vec{};
+  return static_cast<std::int32_t>(j) < lanes.hidden ? Vec{} : early;
+}
+
+template <int... Lane>
+LACUNA_INLINE Vec move_up(Vec const& v, std::integer_sequence<int, Lane...>) {  // a zero comes in below
+#if defined(__clang__)
+  return __builtin_shufflevector(v, Vec{}, (Lane == 0 ? kLanes : Lane - 1)...);
+#else  // the same; of the two nvcc understands this one
+  return __builtin_shuffle(v, Vec{}, Words{static_cast<std::uint32_t>(Lane == 0 ? kLanes : Lane - 1)...});
+#endif
+}
+
+template <int... Lane>
+LACUNA_INLINE Vec take_top(Vec const& v, Vec const& from,
+                           std::integer_sequence<int, Lane...>) {  // from's comes in above
+#if defined(__clang__)
+  return __builtin_shufflevector(v, from, (Lane == kLanes - 1 ? 2 * kLanes - 1 : Lane + 1)...);
+#else
+  return __builtin_shuffle(v, from,
+                           Words{static_cast<std::uint32_t>(Lane == kLanes - 1 ? 2 * kLanes - 1 : Lane + 1)...});
+#endif
+}
+
+/// For some query rows, the sums over each diagonal: key by key the lanes move up by one, and what leaves the topmost
+/// lane is complete. So a diagonal's sum is taken in one order, wherever panels begin.
+inline void add_window_lanes(FlashState const& s, Strip const& strip, WindowLanes const& lanes, std::int64_t x,
+                             float* partial, float* carry, WindowDiagonals const& diagonals) {
+  std::int64_t const first = diagonals.first_place + (kStrip - kLanes - x);  // of key 0, for the topmost lane
+  Vec moving = load(carry);
+  for (std::int64_t j = 0; j < strip.most; j += kLanes) {
+    Vec complete{};
+    for (std::int64_t i = j; i < j + kLanes; ++i) {
+      Vec const weight =
+          i < strip.most ? window_weight(s, lanes, s.scores + i * kStrip + x, i) : Vec{};  // 0 for keys of no row
+      store(partial + i * kLanes, load(partial + i * kLanes) + weight);
+      if (i < strip.most) moving = move_up(moving, Lanes{}) + weight;
+      complete = take_top(complete, moving, Lanes{});
+    }
+    float sums[kLanes];
+    store(sums, complete * diagonals.weight);
+    std::int64_t const begin = std::max<std::int64_t>(-first - j, 0);
+    std::int64_t const end = std::min({std::int64_t{kLanes}, strip.most - j, diagonals.count - first - j});
+    if (begin == 0 && end == kLanes) {
+      float* const place = diagonals.reversed + first + j;
+      store(place, load(place) + load(sums));
+    } else {
+      for (std::int64_t i = begin; i < end; ++i) diagonals.reversed[first + j + i] += sums[i];
+    }
+  }
+  store(carry, moving);
+}
+
+inline void add_window_lanes(FlashState const& s, Strip const& strip, WindowLanes const& lanes, std::int64_t x,
+                             float* partial) {
+  for (std::int64_t j = 0; j < strip.most; ++j)
+    store(partial + j * kLanes, load(partial + j * kLanes) + window_weight(s, lanes, s.scores + j * kStrip + x, j));
+}
+
+/// NaN stays.
+inline void raise_window_lanes(FlashState const& s, Strip const& strip, WindowLanes const& lanes, std::int64_t x,
+                               float* partial) {
+  for (std::int64_t j = 0; j < strip.most; ++j) {
+    Vec const weight = window_weight(s, lanes, s.scores + j * kStrip + x, j), highest = load(partial + j * kLanes);
+    store(partial + j * kLanes, (weight > highest) | (weight != weight) ? weight : highest);
+  }
+}
+
 template <Storage T>
 inline void weigh_window(FlashState const& s, T const* const* keys, std::int64_t count, std::int32_t const* seen,
-                         float const* lse, float* weights) {
+                         float const* lse, WindowSums const& sums) {
   load_window_keys(s, keys, count);
+  float partial[kPanelKeys * kLanes] = {};
   for (std::int64_t r = 0; r < s.rows; r += kStrip) {
     Strip const strip = score_strip<T>(s, r, count, seen);
+    WindowDiagonals diagonals = sums.diagonals;
+    diagonals.first_place -= r;
     for (std::int64_t x = 0; x < strip.width; x += kLanes) {
-      Vec const total = load(lse + r + x);
-      for (std::int64_t j = 0; j < strip.most; j += kLanes) {
-        Vec block[kLanes];
-        for (int i = 0; i < kLanes; ++i) block[i] = exp2(load(s.scores + (j + i) * kStrip + x) * s.scale_log2 - total);
-        transpose(block);
-        for (int i = 0; i < kLanes; ++i) store(weights + (r + x + i) * kPanelKeys + j, block[i]);
-      }
+      WindowLanes const lanes = window_lanes(strip, x, std::min(kStrip, s.rows - r), lse + r);
+      if (sums.highest)
+        raise_window_lanes(s, strip, lanes, x, partial);
+      else if (diagonals.reversed != nullptr)
+        add_window_lanes(s, strip, lanes, x, partial, sums.carry + r + x, diagonals);
+      else
+        add_window_lanes(s, strip, lanes, x, partial);
+    }
+  }
+  for (std::int64_t j = 0; j < count; ++j) {
+    float& column = sums.columns[j];
+    if (!sums.highest) {
+      column += sum(load(partial + j * kLanes)) * sums.diagonals.weight;
+      continue;
+    }
+    for (int i = 0; i < kLanes; ++i) {
+      float const weight = partial[j * kLanes + i];
+      if (weight > column || weight != weight) column = weight;
     }
   }
 }
 
-/// to[j] += from[j] * factor.
-inline void add_scaled(float const* from, float factor, std::int64_t count, float* to) {
-  std::int64_t j = 0;
-  for (; j + kLanes <= count; j += kLanes) store(to + j, load(to + j) + load(from + j) * factor);
-  for (; j < count; ++j) to[j] += from[j] * factor;
-}
-
-inline void finish_window() {
+/// After the last panel: diagonals that end in the last row and have not reached a topmost lane.
+inline void finish_window(std::int64_t rows, WindowSums const& sums) {
 #if LACUNA_BF16 == 2
   release_tiles();
 #endif
+  WindowDiagonals const& diagonals = sums.diagonals;
+  if (diagonals.reversed == nullptr) return;
+  for (std::int64_t t = rows - 1; t < round_up(rows, kLanes) - 1; ++t) {
+    std::int64_t const place = diagonals.count - 1 - (t - (rows - 1));
+    if (place >= 0) diagonals.reversed[place] += sums.carry[t] * diagonals.weight;
+  }
 }
 
 template <Storage T>
-inline constexpr WindowKernels<T> window_kernels{&pack_strips<T>, &measure_window<T>, &weigh_window<T>, &add_scaled,
-                                                 &finish_window};
+inline constexpr WindowKernels<T> window_kernels{&pack_strips<T>, &measure_window<T>, &weigh_window<T>, &finish_window};
 
 }  // namespace lacuna::cpu::LACUNA_TARGET
