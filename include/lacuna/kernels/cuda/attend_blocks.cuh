@@ -4,6 +4,7 @@
 #include "lacuna/kernels/cuda/attend_union.cuh"
 #include "lacuna/kernels/cuda/block_lists.cuh"
 #include "lacuna/kernels/cuda/flash_mma.cuh"
+#include "lacuna/kernels/cuda/flash_wgmma.cuh"
 
 namespace lacuna {
 namespace cuda {
@@ -38,6 +39,7 @@ struct BlockKeys {
 /// `heads` of the index: heads_q, or heads_kv; `room` as in BlockIndex.
 inline void reserve_attend_blocks(Cuda exec, BatchShape const& shape, std::int64_t heads, std::int64_t block_tokens,
                                   std::int64_t room, Workspace& memory) {
+  cuda::reserve_flash_wgmma(memory);
   if (heads == shape.each.heads_q && cuda::union_suits(shape, block_tokens))
     cuda::reserve_attend_union(exec, shape, block_tokens, room, memory);
 }
@@ -47,6 +49,10 @@ template <Storage T>
 Status attend_blocks(Cuda exec, AttendBlocksBatchArgs<T> const& args) {
   if (Status s = args.check(); !s) return s;
   std::int64_t const tokens = args.index.block_tokens, heads = args.problem.heads_q() / args.index.heads();
+  if (args.problem.batch == 0 || args.problem.tokens_q() == 0) return {};
+  auto const hopper = cuda::takes_flash_wgmma(cuda::flash_wgmma_serves(args.problem, args.out, args.index), true);
+  if (!hopper && !cuda::union_serves(args)) return hopper.status();
+  if (hopper && *hopper) return cuda::launch_flash_wgmma(exec, args.problem, args.out, args.index, args.scratch);
   if (cuda::union_serves(args)) return cuda::attend_union(exec, args);
   return cuda::for_dim(args.problem.dim(), [&]<int Dim>() {
     using Traits = cuda::FlashMmaTraits<T, Dim>;

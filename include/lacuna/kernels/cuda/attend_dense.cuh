@@ -2,6 +2,7 @@
 
 #include "lacuna/kernels/attend_dense.hpp"
 #include "lacuna/kernels/cuda/flash_mma.cuh"
+#include "lacuna/kernels/cuda/flash_wgmma.cuh"
 
 namespace lacuna {
 namespace cuda {
@@ -36,13 +37,17 @@ FlashRows dense_rows(Problem const& problem, int tile_rows) {
 
 }  // namespace cuda
 
-/// Needs no scratch.
-inline void reserve_attend_dense(Cuda, BatchShape const&, Workspace&) {}
+inline void reserve_attend_dense(Cuda, BatchShape const&, Workspace& memory) { cuda::reserve_flash_wgmma(memory); }
 
 template <Storage T>
   requires(sizeof(T) == 2)
 Status attend_dense(Cuda exec, AttendDenseBatchArgs<T> const& args) {
   if (Status s = args.check(); !s) return s;
+  if (args.problem.batch == 0 || args.problem.tokens_q() == 0) return {};
+  bool const long_enough = args.problem.max_len_q > 64;  // fewer rows share a tile with other heads on the generic path
+  auto const hopper = cuda::takes_flash_wgmma(cuda::flash_wgmma_serves(args.problem, args.out), long_enough);
+  if (!hopper) return hopper.status();
+  if (*hopper) return cuda::launch_flash_wgmma(exec, args.problem, args.out, args.scratch);
   return cuda::for_dim(args.problem.dim(), [&]<int Dim>() {
     using Traits = cuda::FlashMmaTraits<T, Dim>;
     return cuda::launch_flash_mma<Traits>(exec, args.problem, args.out, cuda::DenseKeys{},

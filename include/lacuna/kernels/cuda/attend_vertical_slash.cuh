@@ -1,7 +1,12 @@
 #pragma once
 
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+
 #include "lacuna/kernels/attend_vertical_slash.hpp"
 #include "lacuna/kernels/cuda/flash_mma.cuh"
+#include "lacuna/kernels/cuda/flash_wgmma_vertical_slash.cuh"
 #include "lacuna/kernels/cuda/vertical_slash_runs.cuh"
 
 namespace lacuna {
@@ -48,21 +53,28 @@ struct VerticalSlashKeys {
 /// `heads` of the index: heads_q, or heads_kv; `columns` and `diagonals`: the most that one of them keeps.
 inline void reserve_attend_vertical_slash(Cuda, BatchShape const& shape, std::int64_t heads, std::int64_t tile,
                                           std::int64_t columns, std::int64_t diagonals, Workspace& memory) {
-  (void)cuda::VerticalSlashRuns::take(shape, heads, tile, columns, diagonals, memory);
+  Workspace generic, hopper;
+  (void)cuda::VerticalSlashRuns::take(shape, heads, tile, columns, diagonals, generic);
+  cuda::reserve_flash_wgmma_slashes<bfloat16>(hopper, shape.batch, heads, columns, shape.each.dim);
+  (void)memory.take<std::byte>(static_cast<std::int64_t>(std::max(generic.used_bytes(), hopper.used_bytes())));
 }
 
-/// Two launches: the tiles and columns of each block of queries, then attention over them.
+/// Two launches: the tiles and columns of each block of queries, or on Hopper's path the compacted columns; then
+/// attention over them.
 template <Storage T>
   requires(sizeof(T) == 2)
 Status attend_vertical_slash(Cuda exec, AttendVerticalSlashBatchArgs<T> const& args) {
   if (Status s = args.check(); !s) return s;
   BatchProblem<T> const& problem = args.problem;
   VerticalSlashIndex const& index = args.index;
+  if (problem.batch == 0 || problem.tokens_q() == 0) return {};
+  auto const hopper = cuda::takes_flash_wgmma(cuda::flash_wgmma_serves(problem, args.out, index), true);
+  if (!hopper) return hopper.status();
+  if (*hopper) return cuda::launch_flash_wgmma(exec, problem, args.out, index, args.scratch);
   Workspace scratch = args.scratch;
   auto const runs = cuda::VerticalSlashRuns::take(shape_of(problem), args.heads(), index.tile, index.columns.extent(1),
                                                   index.diagonals.extent(1), scratch);
   if (Status s = scratch.check("attend_vertical_slash: the workspace is smaller than planned"); !s) return s;
-  if (problem.batch == 0 || problem.tokens_q() == 0) return {};
   if (Status s = cuda::launch_vertical_slash_runs(exec, problem, index, runs); !s) return s;
   return cuda::for_dim(problem.dim(), [&]<int Dim>() {
     using Traits = cuda::FlashMmaTraits<T, Dim>;

@@ -178,6 +178,15 @@ bool with_flash_tile(std::int64_t dim, F&& f) {
 
 }  // namespace detail
 
+/// Whether a launch takes this kernel: where it is asked for, or where it `pays` and nobody asked for another. A Status
+/// where it is asked for and does not serve.
+inline Expected<bool> takes_flash_wgmma(bool serves, bool pays) {
+  if (path() == Path::hopper && !serves)
+    return Status::invalid(
+        "path: Hopper's was not compiled for this device or does not serve these shapes and strides");
+  return path() != Path::generic && serves && (pays || path() == Path::hopper);
+}
+
 /// Scratch of each call below.
 inline void reserve_flash_wgmma(Workspace& scratch) { (void)scratch.take<std::int32_t>(1); }
 
