@@ -5,6 +5,7 @@
 #include "lacuna/kernels/cuda/block_rows.cuh"
 #include "lacuna/kernels/cuda/dot_tile.cuh"
 #include "lacuna/kernels/cuda/launch.cuh"
+#include "lacuna/kernels/cuda/primitives/warp.cuh"
 #include "lacuna/kernels/cuda/window_mass.cuh"
 #include "lacuna/kernels/group_mass.hpp"
 
@@ -128,8 +129,8 @@ __global__ void __launch_bounds__(Traits::threads, 1)
       first_sequence = min(first_sequence, sequences[i]);
       last_sequence = max(last_sequence, sequences[i]);
     }
-  first_sequence = __reduce_min_sync(kAllLanes, first_sequence);
-  last_sequence = __reduce_max_sync(kAllLanes, last_sequence);
+  first_sequence = warp_min(first_sequence);
+  last_sequence = warp_max(last_sequence);
 
   for (std::int32_t sequence = first_sequence; sequence <= last_sequence; ++sequence) {
     std::int32_t const len_k = p.problem.len_k(sequence, head / p.problem.group);

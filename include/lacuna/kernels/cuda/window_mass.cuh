@@ -6,10 +6,9 @@
 #include "lacuna/core/batch_problem.hpp"
 #include "lacuna/kernels/cuda/dot_tile.cuh"
 #include "lacuna/kernels/cuda/primitives/sequence.cuh"
+#include "lacuna/kernels/cuda/primitives/warp.cuh"
 
 namespace lacuna::cuda {
-
-inline constexpr float kLog2E = 1.4426950408889634F;
 
 /// Keys of a tile of columns.
 constexpr std::int64_t window_tile_keys(std::int64_t dim) { return dim > 128 ? 64 : 128; }

@@ -81,7 +81,7 @@ Status launch_window_scores(Cuda exec, WindowScoresBatchArgs<T> const& args) {
     return launch(exec, {static_cast<unsigned>(sizes.key_tiles), pairs, 1}, Sums::threads, Sums::smem_bytes(sizes),
                   window_sums_kernel<Sums>, sums);
   };
-  s = diagonals                                         ? sum_up.template operator()<WindowOut::columns_and_diagonals>()
+  s = diagonals                                    ? sum_up.template operator()<WindowOut::columns_and_diagonals>()
       : args.reduction == WindowReduction::highest ? sum_up.template operator()<WindowOut::highest>()
                                                    : sum_up.template operator()<WindowOut::columns>();
   if (!s || !diagonals) return s;
