@@ -26,7 +26,8 @@ __global__ void __launch_bounds__(HopperPlan<Tile>::threads, Tile::blocks_per_sm
     flash_wgmma_kernel(__grid_constant__ HopperArgs<typename Tile::Element> const args) {
 #if defined(__CUDA_ARCH_FEAT_SM90_ALL)
   using Plan = HopperPlan<Tile>;
-  extern __shared__ __align__(1024) std::byte smem[];
+  extern __shared__ __align__(1024) std::byte hopper_smem[];
+  std::byte* const smem = hopper_smem;
   auto& barriers = *reinterpret_cast<HopperBarriers<Tile>*>(smem + Plan::barriers_at);
   auto* const works = reinterpret_cast<HopperWork<Tile>*>(smem + Plan::works_at);
   auto* const steps = reinterpret_cast<HopperStep<Tile>*>(smem + Plan::steps_at);
