@@ -21,7 +21,7 @@ class EvictingCache : private PagedCache<T> {
     KvView<T> const kv = view();
     if (kept.heads() != kv.heads_kv)
       return Status::invalid("evicting_cache: the index must have one row per KV head", kept.heads(), kv.heads_kv);
-    if (Status s = kept.check({0, kv.len, kv.heads_kv, kv.heads_kv, kv.dim}); !s) return s;
+    if (Status s = kept.check(Shape{0, kv.len, kv.heads_kv, kv.heads_kv, kv.dim}); !s) return s;
     if (Status s = gather_kv<T>(exec, {kv, this->pool().keys(), this->pool().values(), kept}); !s) return s;
     for (std::int64_t head = 0; head < kv.heads_kv; ++head) this->shrink(head, kept.counts(head));
     return this->update_bounds(exec, kv.len);

@@ -190,9 +190,9 @@ __global__ void __launch_bounds__(Traits::threads, Traits::blocks_per_sm)
   int const row = warp * 16 + lane / 4;
   std::int32_t const position[2] = {tile.position(rows, tile.first_row + row),
                                     tile.position(rows, tile.first_row + row + 8)};
-  std::int32_t const newest = __reduce_max_sync(kAllLanes, max(position[0], position[1]));
+  std::int32_t const newest = warp_max(max(position[0], position[1]));
   std::int32_t const oldest =
-      __reduce_min_sync(kAllLanes, min(position[0] < 0 ? kNoKey : position[0], position[1] < 0 ? kNoKey : position[1]));
+      warp_min(min(position[0] < 0 ? kNoKey : position[0], position[1] < 0 ? kNoKey : position[1]));
   bool const plain = p.soft_cap == 0.0F && p.scale > 0.0F;
   float const scale_log2 = plain ? p.scale * kLog2E : 1.0F;
 
@@ -214,8 +214,8 @@ __global__ void __launch_bounds__(Traits::threads, Traits::blocks_per_sm)
       first_key = min(first_key, key_position[lane + 32 * i]);
       last_key = max(last_key, key_position[lane + 32 * i]);
     }
-    first_key = __reduce_min_sync(kAllLanes, first_key);
-    last_key = __reduce_max_sync(kAllLanes, last_key);
+    first_key = warp_min(first_key);
+    last_key = warp_max(last_key);
     bool const too_old = last_key != kNoKey && oldest - last_key >= p.window_tokens;
     if (first_key <= newest && !too_old) {  // else no row of this warp sees any key of the tile
       float s[tile_keys / 8][4];

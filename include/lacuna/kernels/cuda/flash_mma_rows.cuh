@@ -18,8 +18,6 @@ __device__ __forceinline__ std::uint32_t chunk_offset(int row, int chunk) {
   return static_cast<std::uint32_t>(chunk / 8 * (TileRows * 128) + row * 128 + ((chunk ^ row) % 8) * 16);
 }
 
-inline constexpr float kLog2E = 1.44269504088896340736F;
-inline constexpr float kLn2 = 0.69314718055994530942F;
 inline constexpr float kMinusInfinity = -__builtin_huge_valf();
 
 /// 16 query rows as A operands: in registers up to dim 128, beyond that read anew for each product.

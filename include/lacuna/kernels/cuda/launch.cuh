@@ -16,10 +16,21 @@ inline Status launched() {
   return {Errc::launch_failed, cudaGetErrorString(error), error, 0};
 }
 
+/// Kernels are empty below sm_80, which is what nvcc compiles for when it is told nothing.
+template <class Kernel>
+Status check_compiled(Kernel* kernel) {
+  cudaFuncAttributes attributes{};
+  if (cudaFuncGetAttributes(&attributes, kernel) != cudaSuccess) return launched();
+  if (attributes.ptxVersion >= 80) return {};
+  return {Errc::launch_failed, "cuda: compile with -arch=sm_80 or later, for Hopper with -arch=sm_90a",
+          attributes.ptxVersion, 80};
+}
+
 /// Launches kernel(args...) on the caller's stream. More than 48 KB of shared memory are asked for where needed.
 template <class... Parameters, class... Arguments>
 Status launch(Cuda exec, dim3 grid, dim3 block, std::int64_t smem_bytes, void (*kernel)(Parameters...),
               Arguments const&... arguments) {
+  if (Status s = check_compiled(kernel); !s) return s;
   if (smem_bytes > 48 * 1024) {
     cudaError_t const error =
         cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(smem_bytes));

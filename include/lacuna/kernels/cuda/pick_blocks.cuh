@@ -161,10 +161,10 @@ __device__ std::uint32_t find_cut(PickBlocksSmem& smem, RowOfScores<Traits> cons
   });
   if (thread == 0) smem.low = 0xffffffffU, smem.high = smem.forced = smem.finite = 0;
   __syncthreads();
-  low = __reduce_min_sync(kAllLanes, low);
-  high = __reduce_max_sync(kAllLanes, high);
-  forced = __reduce_add_sync(kAllLanes, forced);
-  finite = __reduce_add_sync(kAllLanes, finite);
+  low = warp_min(low);
+  high = warp_max(high);
+  forced = warp_sum(forced);
+  finite = warp_sum(finite);
   if (lane_id() == 0) {
     atomicMin(&smem.low, low);
     atomicMax(&smem.high, high);
@@ -225,8 +225,8 @@ __device__ std::uint32_t find_cut(PickBlocksSmem& smem, RowOfScores<Traits> cons
           high = max(high, rank);
         }
     });
-    low = __reduce_min_sync(kAllLanes, low);
-    high = __reduce_max_sync(kAllLanes, high);
+    low = warp_min(low);
+    high = warp_max(high);
     if (lane_id() == 0) {
       atomicMin(&smem.low, low);
       atomicMax(&smem.high, high);
@@ -251,8 +251,8 @@ __device__ void write_picked(PickBlocksSmem& smem, RowOfScores<Traits> const& ro
       tied += rank == cut;
     }
   });
-  above = __reduce_add_sync(kAllLanes, above);
-  tied = __reduce_add_sync(kAllLanes, tied);
+  above = warp_sum(above);
+  tied = warp_sum(tied);
   if (lane_id() == 0) {
     smem.above[warp] = above;
     smem.tied[warp] = tied;

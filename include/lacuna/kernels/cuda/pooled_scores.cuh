@@ -6,6 +6,7 @@
 #include "lacuna/kernels/cuda/block_rows.cuh"
 #include "lacuna/kernels/cuda/dot_tile.cuh"
 #include "lacuna/kernels/cuda/launch.cuh"
+#include "lacuna/kernels/cuda/primitives/warp.cuh"
 #include "lacuna/kernels/pooled_scores.hpp"
 
 namespace lacuna::cuda {
@@ -119,7 +120,7 @@ __global__ void __launch_bounds__(Traits::threads, Traits::blocks_per_sm)
     std::int32_t most = 0;
     for (int i = lane_id(); i < rows; i += 32)
       if (smem.sequence[i] == sequence) most = max(most, smem.candidates[i]);
-    most = __reduce_max_sync(kAllLanes, most);
+    most = warp_max(most);
     int const tiles = min((most - first_key + Traits::keys - 1) / Traits::keys, Traits::tiles_per_block);
     bfloat16 const* const keys =
         p.keys + (std::int64_t{sequence} * p.heads_kv + head_kv) * p.key_blocks * 2 * Traits::dim;

@@ -10,17 +10,27 @@ __device__ __forceinline__ std::uint32_t smem_address(void const* p) {
   return static_cast<std::uint32_t>(__cvta_generic_to_shared(p));
 }
 
+// Below sm_80 what follows is empty, so that every translation unit compiles; launch() then refuses.
+
 // ---- cp.async (sm_80): 16 bytes a thread; in groups that are waited for in order
 
 /// Copies `bytes` (0 to 16) and fills the rest of the 16 with zeros.
 __device__ __forceinline__ void copy16_or_zero(std::uint32_t to_smem, void const* from, int bytes = 16) {
+#if __CUDA_ARCH__ >= 800
   asm volatile("cp.async.cg.shared.global.L2::128B [%0], [%1], 16, %2;" ::"r"(to_smem), "l"(from), "r"(bytes)
                : "memory");
+#endif
 }
-__device__ __forceinline__ void close_copy_group() { asm volatile("cp.async.commit_group;" ::: "memory"); }
+__device__ __forceinline__ void close_copy_group() {
+#if __CUDA_ARCH__ >= 800
+  asm volatile("cp.async.commit_group;" ::: "memory");
+#endif
+}
 template <int StillOpen>
 __device__ __forceinline__ void wait_copy_groups() {
+#if __CUDA_ARCH__ >= 800
   asm volatile("cp.async.wait_group %0;" ::"n"(StillOpen) : "memory");
+#endif
 }
 
 // ---- mbarrier (sm_80; expected bytes and the copy engine sm_90): a phase ends when all arrivals and all expected

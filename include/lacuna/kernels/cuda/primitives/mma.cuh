@@ -15,17 +15,21 @@ __device__ __forceinline__ void mma(float (&sum)[4], std::uint32_t const (&a)[4]
 template <>
 __device__ __forceinline__ void mma<bfloat16>(float (&sum)[4], std::uint32_t const (&a)[4], std::uint32_t b0,
                                               std::uint32_t b1) {
+#if __CUDA_ARCH__ >= 800
   asm volatile(
       "mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, {%0,%1,%2,%3};"
       : "+f"(sum[0]), "+f"(sum[1]), "+f"(sum[2]), "+f"(sum[3])
       : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
+#endif
 }
 template <>
 __device__ __forceinline__ void mma<half>(float (&sum)[4], std::uint32_t const (&a)[4], std::uint32_t b0,
                                           std::uint32_t b1) {
+#if __CUDA_ARCH__ >= 800
   asm volatile("mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, {%0,%1,%2,%3};"
                : "+f"(sum[0]), "+f"(sum[1]), "+f"(sum[2]), "+f"(sum[3])
                : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
+#endif
 }
 
 /// Four 8 x 8 tiles of 16-bit elements: lane 8 i + r names row r of tile i, lane 4 g + t receives (g, 2t), (g, 2t+1).

@@ -15,6 +15,9 @@ __device__ __forceinline__ int lane_id() { return static_cast<int>(threadIdx.x &
 /// The same number in every lane, and the compiler knows it.
 __device__ __forceinline__ int warp_id() { return __shfl_sync(kAllLanes, static_cast<int>(threadIdx.x / 32U), 0); }
 
+inline constexpr float kLog2E = 1.44269504088896340736F;  // exponents inside are of 2, outside of e
+inline constexpr float kLn2 = 0.69314718055994530942F;
+
 /// 2^x; -inf gives 0.
 __device__ __forceinline__ float exp2_fast(float x) {
   float y;
@@ -25,6 +28,32 @@ __device__ __forceinline__ float tanh_fast(float x) {
   float y;
   asm("tanh.approx.f32 %0, %1;" : "=f"(y) : "f"(x));
   return y;
+}
+
+/// Over the warp, 32-bit integers. Nothing below sm_80, where no kernel runs.
+template <class Integer>
+__device__ __forceinline__ Integer warp_max(Integer x) {
+#if __CUDA_ARCH__ >= 800
+  return __reduce_max_sync(kAllLanes, x);
+#else
+  return x;
+#endif
+}
+template <class Integer>
+__device__ __forceinline__ Integer warp_min(Integer x) {
+#if __CUDA_ARCH__ >= 800
+  return __reduce_min_sync(kAllLanes, x);
+#else
+  return x;
+#endif
+}
+template <class Integer>
+__device__ __forceinline__ Integer warp_sum(Integer x) {
+#if __CUDA_ARCH__ >= 800
+  return __reduce_add_sync(kAllLanes, x);
+#else
+  return x;
+#endif
 }
 
 /// Over the four lanes that hold one row of an mma accumulator.
@@ -42,8 +71,10 @@ template <class T>
 __device__ __forceinline__ std::uint32_t pack2(float low, float high);
 template <>
 __device__ __forceinline__ std::uint32_t pack2<bfloat16>(float low, float high) {
-  std::uint32_t packed;
+  std::uint32_t packed = 0;
+#if __CUDA_ARCH__ >= 800
   asm("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(packed) : "f"(high), "f"(low));
+#endif
   return packed;
 }
 template <>
