@@ -135,7 +135,7 @@ Draft Niah::draft(Random& random, Shape shape, std::int64_t max_tokens, CountTok
   if (room < 0) throw std::invalid_argument("niah: " + std::to_string(max_tokens) + " tokens do not hold the needles");
   for (;;) {
     std::string text = sentence(draw());
-    std::int64_t const cost = count(text);
+    std::int64_t const cost = count(" " + text);
     if (cost > room) break;
     room -= cost;
     sentences.push_back(std::move(text));

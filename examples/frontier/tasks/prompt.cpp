@@ -25,11 +25,12 @@ std::string render_natural(Draft const& draft) {
                      tagged("context", draft.context) + "\n" + tagged(tag + "_repeated", question);
   text +=
       "\nInstructions:\n"
-      "1. First explain in a few words where you found the evidence and how the answer follows from it.\n"
-      "2. Then give the final answer in exactly this format:\n";
+      "1. First explain in one to three sentences where in the context you found the evidence and how the final answer "
+      "follows from it.\n"
+      "2. Then give the final answer, between answer tags as shown here and in exactly this format:\n";
   text += tagged("answer", draft.instructions);
   text +=
-      "\nYour whole response looks like this:\n"
+      "\nYour whole response looks like this, with both pairs of tags:\n"
       "<explanation>\nyour brief explanation\n</explanation>\n<answer>\nyour final answer\n</answer>\n"
       "\nImportant:\n";
   for (std::string const& reminder : draft.reminders) text += "- " + reminder + "\n";

@@ -67,12 +67,12 @@ std::int64_t new_value(Random& random, Form form) {
 /// single sentences until nothing more fits. Tokens of joined units can differ from those of single ones, so the
 /// natural form leaves room for five.
 void add_filler(std::vector<std::string>& statements, Form form, std::int64_t room, CountTokens const& count) {
-  std::int64_t const unit = count(joined(filler(), " "));
+  std::int64_t const unit = count(" " + joined(filler(), " "));
   if (form == Form::natural) room -= 5 * unit;
   for (; room >= unit; room -= unit) statements.insert(statements.end(), filler().begin(), filler().end());
   if (form == Form::natural) return;
   for (std::string const& text : filler()) {
-    if (std::int64_t const cost = count(text); cost <= room) {
+    if (std::int64_t const cost = count(" " + text); cost <= room) {
       statements.push_back(text);
       room -= cost;
     }
