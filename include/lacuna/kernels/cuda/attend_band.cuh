@@ -1,7 +1,6 @@
 #pragma once
 
 #include "lacuna/kernels/attend_band.hpp"
-#include "lacuna/kernels/cuda/attend_dense.cuh"
 #include "lacuna/kernels/cuda/flash_mma.cuh"
 
 namespace lacuna {
@@ -49,11 +48,7 @@ Status attend_band(Cuda exec, AttendBandBatchArgs<T> const& args) {
   };
   cuda::BandKeys const band{within(args.index.sink_tokens), within(args.index.window_tokens),
                             within(args.index.dense_queries)};
-  return cuda::for_dim(args.problem.dim(), [&]<int Dim>() {
-    using Traits = cuda::FlashMmaTraits<T, Dim>;
-    return cuda::launch_flash_mma<Traits>(exec, args.problem, args.out, band,
-                                          cuda::dense_rows(args.problem, Traits::rows));
-  });
+  return cuda::attend_gathered(exec, args.problem, args.out, band);
 }
 
 }  // namespace lacuna

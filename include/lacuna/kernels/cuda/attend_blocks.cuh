@@ -54,12 +54,8 @@ Status attend_blocks(Cuda exec, AttendBlocksBatchArgs<T> const& args) {
   if (!hopper && !cuda::union_serves(args)) return hopper.status();
   if (hopper && *hopper) return cuda::launch_flash_wgmma(exec, args.problem, args.out, args.index, args.scratch);
   if (cuda::union_serves(args)) return cuda::attend_union(exec, args);
-  return cuda::for_dim(args.problem.dim(), [&]<int Dim>() {
-    using Traits = cuda::FlashMmaTraits<T, Dim>;
-    cuda::FlashRows const rows(tokens, heads, cuda::most_blocks(args.problem.max_len_q, tokens), Traits::rows);
-    return cuda::launch_flash_mma<Traits>(exec, args.problem, args.out, cuda::BlockKeys{cuda::DeviceBlocks(args.index)},
-                                          rows);
-  });
+  return cuda::attend_gathered(exec, args.problem, args.out, cuda::BlockKeys{cuda::DeviceBlocks(args.index)}, tokens,
+                               heads, cuda::most_blocks(args.problem.max_len_q, tokens));
 }
 
 }  // namespace lacuna

@@ -27,14 +27,6 @@ struct DenseKeys {
   }
 };
 
-/// 64 queries of a head, or all heads of a group where there are so few queries that they fit together.
-template <class Problem>
-FlashRows dense_rows(Problem const& problem, int tile_rows) {
-  bool const pack = problem.max_len_q * problem.group() <= tile_rows;
-  std::int64_t const heads = pack ? problem.group() : 1, positions = tile_rows / heads;
-  return {positions, heads, (problem.max_len_q + positions - 1) / positions, tile_rows};
-}
-
 }  // namespace cuda
 
 inline void reserve_attend_dense(Cuda, BatchShape const&, Workspace& memory) { cuda::reserve_flash_wgmma(memory); }
@@ -48,11 +40,7 @@ Status attend_dense(Cuda exec, AttendDenseBatchArgs<T> const& args) {
   auto const hopper = cuda::takes_flash_wgmma(cuda::flash_wgmma_serves(args.problem, args.out), long_enough);
   if (!hopper) return hopper.status();
   if (*hopper) return cuda::launch_flash_wgmma(exec, args.problem, args.out, args.scratch);
-  return cuda::for_dim(args.problem.dim(), [&]<int Dim>() {
-    using Traits = cuda::FlashMmaTraits<T, Dim>;
-    return cuda::launch_flash_mma<Traits>(exec, args.problem, args.out, cuda::DenseKeys{},
-                                          cuda::dense_rows(args.problem, Traits::rows));
-  });
+  return cuda::attend_gathered(exec, args.problem, args.out, cuda::DenseKeys{});
 }
 
 }  // namespace lacuna

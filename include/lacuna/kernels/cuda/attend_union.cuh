@@ -17,7 +17,8 @@ namespace lacuna::cuda {
 
 /// Lists of blocks so fine that several are read together. From 64 tokens on a list alone fills a tile.
 inline bool union_suits(BatchShape const& shape, std::int64_t block_tokens) {
-  return (block_tokens == 16 || block_tokens == 32) && (shape.each.dim == 64 || shape.each.dim == 128) &&
+  return (block_tokens == 16 || block_tokens == 32) &&
+         (shape.each.dim == 64 || shape.each.dim == 128 || shape.each.dim == 256) &&
          shape.each.len_k <= UnionEntry::kMostTokens;
 }
 
@@ -27,15 +28,19 @@ bool union_serves(AttendBlocksBatchArgs<T> const& args) {
          rows_are_aligned(args.problem, args.out);
 }
 
-/// With the copy engine 12 units fit beside its ring, without it 8.
-inline UnionGroup default_group(bool boxes) { return {boxes ? 12 : 8, 1}; }
+/// Neighbouring blocks of one head: their lists have the most in common.
+inline UnionGroup default_group(std::int64_t dim, bool boxes) {
+  return {dim <= 128 ? (boxes ? 12 : 8) : (boxes ? 8 : 4), 1};  // UnionTraits::units
+}
 
 inline void reserve_attend_union(Cuda, BatchShape const& shape, std::int64_t block_tokens, std::int64_t room,
                                  Workspace& memory, UnionGroup const* group = nullptr) {
   std::size_t most = 0;
   for (bool boxes : {false, true}) {
     Workspace needed;
-    UnionLists::take(UnionTiles(shape, block_tokens, room, group != nullptr ? *group : default_group(boxes)), needed);
+    UnionLists::take(
+        UnionTiles(shape, block_tokens, room, group != nullptr ? *group : default_group(shape.each.dim, boxes)),
+        needed);
     most = std::max(most, needed.used_bytes());
   }
   (void)memory.take<std::byte>(static_cast<std::int64_t>(most));
@@ -62,17 +67,16 @@ Status attend_union_with(Cuda exec, AttendBlocksBatchArgs<typename Traits::T> co
 /// `group`: which units share a tile; null lets the kernel choose. It never changes a bit of the answer.
 template <class T>
 Status attend_union(Cuda exec, AttendBlocksBatchArgs<T> const& args, UnionGroup const* group = nullptr) {
-  auto const for_dim = [&]<int Dim>() {
+  return for_dim(args.problem.dim(), [&]<int Dim>() {
     using Boxes = UnionTraits<T, Dim, true>;
     // A box lies within one page.
     bool const boxes = path() != Path::generic &&
                        (!args.problem.kv.paged() || args.problem.kv.page_tokens % kUnitRows == 0) &&
                        has_hopper_body(union_mma_kernel<Boxes>);
-    UnionGroup const units = group != nullptr ? *group : default_group(boxes);
+    UnionGroup const units = group != nullptr ? *group : default_group(Dim, boxes);
     if (boxes) return attend_union_with<Boxes>(exec, args, units);
     return attend_union_with<UnionTraits<T, Dim, false>>(exec, args, units);
-  };
-  return args.problem.dim() == 64 ? for_dim.template operator()<64>() : for_dim.template operator()<128>();
+  });
 }
 
 }  // namespace lacuna::cuda

@@ -76,13 +76,9 @@ Status attend_vertical_slash(Cuda exec, AttendVerticalSlashBatchArgs<T> const& a
                                                   index.diagonals.extent(1), scratch);
   if (Status s = scratch.check("attend_vertical_slash: the workspace is smaller than planned"); !s) return s;
   if (Status s = cuda::launch_vertical_slash_runs(exec, problem, index, runs); !s) return s;
-  return cuda::for_dim(problem.dim(), [&]<int Dim>() {
-    using Traits = cuda::FlashMmaTraits<T, Dim>;
-    cuda::FlashRows const rows(index.tile, problem.heads_q() / args.heads(),
-                               cuda::most_blocks(problem.max_len_q, index.tile), Traits::rows);
-    cuda::VerticalSlashKeys const keys{cuda::DeviceVerticalSlash(index, problem.batch), runs};
-    return cuda::launch_flash_mma<Traits>(exec, problem, args.out, keys, rows);
-  });
+  cuda::VerticalSlashKeys const keys{cuda::DeviceVerticalSlash(index, problem.batch), runs};
+  return cuda::attend_gathered(exec, problem, args.out, keys, index.tile, problem.heads_q() / args.heads(),
+                               cuda::most_blocks(problem.max_len_q, index.tile));
 }
 
 }  // namespace lacuna

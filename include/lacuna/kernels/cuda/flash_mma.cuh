@@ -17,11 +17,14 @@ namespace lacuna::cuda {
 // Attention of blocks of queries over whatever keys an index names, on sm_80: rows of keys are gathered one by one with
 // cp.async, so that pages, blocks, tiles at any offset, columns and bands are one loader with different indices.
 
-template <class Element, int Dim>
+/// RowTiles: times 16 rows a warp. With two of them every operand of keys and values is read half as often from shared
+/// memory, which is what bounds this kernel; with one, lists of up to 64 rows waste less.
+template <class Element, int Dim, int RowTiles>
 struct FlashMmaTraits {
   using T = Element;
-  static constexpr int dim = Dim, rows = 64, keys = Dim > 128 ? 32 : 64, warps = 4, threads = 32 * warps, stages = 2;
-  static constexpr int blocks_per_sm = 2;
+  static constexpr int dim = Dim, row_tiles = RowTiles, warps = 4, threads = 32 * warps, rows = 16 * RowTiles * warps;
+  static constexpr int keys = Dim * RowTiles > 128 ? 32 : 64, stages = 2, blocks_per_sm = 2;
+  static constexpr bool queries_in_registers = Dim * RowTiles <= 128;
   static constexpr int query_bytes = rows * Dim * 2, tile_bytes = keys * Dim * 2;
   static constexpr int tiles_bytes = query_bytes + 2 * stages * tile_bytes;
   // Of three key tiles: one that is computed with, one that is copied, one that is looked up.
@@ -186,20 +189,30 @@ __global__ void __launch_bounds__(Traits::threads, Traits::blocks_per_sm)
   __syncthreads();
   copy(0);
 
-  // The two rows whose sums this lane holds, and the positions that the warp's 16 rows span.
-  int const row = warp * 16 + lane / 4;
-  std::int32_t const position[2] = {tile.position(rows, tile.first_row + row),
-                                    tile.position(rows, tile.first_row + row + 8)};
-  std::int32_t const newest = warp_max(max(position[0], position[1]));
-  std::int32_t const oldest =
-      warp_min(min(position[0] < 0 ? kNoKey : position[0], position[1] < 0 ? kNoKey : position[1]));
+  // Of each 16 rows this lane holds parts of two; the warp's rows span the positions from oldest to newest.
+  constexpr int row_tiles = Traits::row_tiles;
+  int const row = tile.first_row + warp * 16 * row_tiles + lane / 4;
+  std::int32_t position[row_tiles][2], newest = -1, oldest = kNoKey;
+#pragma unroll
+  for (int m = 0; m < row_tiles; ++m)
+#pragma unroll
+    for (int r = 0; r < 2; ++r) {
+      std::int32_t const at = position[m][r] = tile.position(rows, row + 16 * m + 8 * r);
+      newest = max(newest, at);
+      if (at >= 0) oldest = min(oldest, at);
+    }
+  newest = __reduce_max_sync(kAllLanes, newest);
+  oldest = __reduce_min_sync(kAllLanes, oldest);
   bool const plain = p.soft_cap == 0.0F && p.scale > 0.0F;
   float const scale_log2 = plain ? p.scale * kLog2E : 1.0F;
 
-  RowSums<T, dim> sums;
+  RowSums<T, dim> sums[row_tiles];
   wait_copy_groups<1>();
   __syncthreads();
-  QueryRows<dim, Traits::rows> const query_rows(queries, warp * 16);
+  using Queries = QueryRows<dim, Traits::rows, Traits::queries_in_registers>;
+  Queries query_rows[row_tiles];
+#pragma unroll
+  for (int m = 0; m < row_tiles; ++m) query_rows[m].load(queries, (warp * row_tiles + m) * 16);
 
   for (std::int32_t t = 0; t < tiles; ++t) {
     wait_copy_groups<0>();
@@ -214,54 +227,58 @@ __global__ void __launch_bounds__(Traits::threads, Traits::blocks_per_sm)
       first_key = min(first_key, key_position[lane + 32 * i]);
       last_key = max(last_key, key_position[lane + 32 * i]);
     }
-    first_key = warp_min(first_key);
-    last_key = warp_max(last_key);
+    first_key = __reduce_min_sync(kAllLanes, first_key);
+    last_key = __reduce_max_sync(kAllLanes, last_key);
     bool const too_old = last_key != kNoKey && oldest - last_key >= p.window_tokens;
     if (first_key <= newest && !too_old) {  // else no row of this warp sees any key of the tile
-      float s[tile_keys / 8][4];
-      multiply_keys<T, dim, tile_keys, tile_keys>(s, query_rows, keys_at + t % Traits::stages * Traits::tile_bytes);
-      if (!plain)
+      std::uint32_t const stage = t % Traits::stages * Traits::tile_bytes;
+      float s[row_tiles][tile_keys / 8][4];
+      multiply_keys<T, dim>(s, query_rows, keys_at + stage);
+      bool const masked =
+          last_key > oldest || !keys.all_see(first_key, last_key, newest) || newest - first_key >= p.window_tokens;
 #pragma unroll
-        for (int n = 0; n < tile_keys / 8; ++n)
+      for (int m = 0; m < row_tiles; ++m) {
+        if (masked || !plain)
 #pragma unroll
-          for (int i = 0; i < 4; ++i) s[n][i] = capped_log2(s[n][i], p.scale, p.soft_cap);
-      if (last_key > oldest || !keys.all_see(first_key, last_key, newest) || newest - first_key >= p.window_tokens)
+          for (int n = 0; n < tile_keys / 8; ++n)
 #pragma unroll
-        for (int n = 0; n < tile_keys / 8; ++n)
-#pragma unroll
-          for (int i = 0; i < 4; ++i) {
-            std::int32_t const key = key_position[8 * n + lane % 4 * 2 + i % 2], query = position[i / 2];
-            bool const seen = key <= query && query - key < p.window_tokens && keys.sees(query, key);
-            if (!seen) s[n][i] = kMinusInfinity;
-          }
-      float above[2];
-      sums.highest_here(above, s, scale_log2);
-      if (sums.outgrown(above)) sums.grow_to(above);
-      sums.weigh(s, scale_log2);
-      sums.template add<tile_keys>(s, values_at + t % Traits::stages * Traits::tile_bytes);
+            for (int i = 0; i < 4; ++i) {
+              if (!plain) s[m][n][i] = capped_log2(s[m][n][i], p.scale, p.soft_cap);
+              std::int32_t const key = key_position[8 * n + lane % 4 * 2 + i % 2], query = position[m][i / 2];
+              if (!(key <= query && query - key < p.window_tokens && keys.sees(query, key)))
+                s[m][n][i] = kMinusInfinity;
+            }
+        float above[2];
+        sums[m].highest_here(above, s[m], scale_log2);
+        if (sums[m].outgrown(above)) sums[m].grow_to(above);
+        sums[m].weigh(s[m], scale_log2);
+      }
+      add_values<T, dim>(sums, s, values_at + stage);
     }
     note(t + 2, found);
   }
 
 #pragma unroll
-  for (int r = 0; r < 2; ++r) {
-    std::int32_t const at = position[r], head = tile.head(rows, tile.first_row + row + 8 * r);
-    float const sink = at >= 0 && p.sink_logits != nullptr ? p.sink_logits[head] * kLog2E : kMinusInfinity;
-    float const lse = sums.finish(r, sink);
-    if (at < 0) continue;
-    if (lane % 4 == 0) answer.set_lse(first_token + at, head, lse);
-    T* const out = answer.row(first_token + at, head) + lane % 4 * 2;
+  for (int m = 0; m < row_tiles; ++m)
 #pragma unroll
-    for (int n = 0; n < dim / 8; ++n) {
-      std::uint32_t const pair = pack2<T>(sums.values[n][2 * r], sums.values[n][2 * r + 1]);
-      if (aligned) {
-        *reinterpret_cast<std::uint32_t*>(out + n * 8) = pair;
-      } else {
-        out[n * 8].bits = static_cast<std::uint16_t>(pair);
-        out[n * 8 + 1].bits = static_cast<std::uint16_t>(pair >> 16);
+    for (int r = 0; r < 2; ++r) {
+      std::int32_t const at = position[m][r], head = tile.head(rows, row + 16 * m + 8 * r);
+      float const sink = at >= 0 && p.sink_logits != nullptr ? p.sink_logits[head] * kLog2E : kMinusInfinity;
+      float const lse = sums[m].finish(r, sink);
+      if (at < 0) continue;
+      if (lane % 4 == 0) answer.set_lse(first_token + at, head, lse);
+      T* const out = answer.row(first_token + at, head) + lane % 4 * 2;
+#pragma unroll
+      for (int n = 0; n < dim / 8; ++n) {
+        std::uint32_t const pair = pack2<T>(sums[m].values[n][2 * r], sums[m].values[n][2 * r + 1]);
+        if (aligned) {
+          *reinterpret_cast<std::uint32_t*>(out + n * 8) = pair;
+        } else {
+          out[n * 8].bits = static_cast<std::uint16_t>(pair);
+          out[n * 8 + 1].bits = static_cast<std::uint16_t>(pair >> 16);
+        }
       }
     }
-  }
 #endif
 }
 
@@ -295,6 +312,30 @@ Status for_dim(std::int64_t dim, F&& f) {
     case 256: return f.template operator()<256>();
     default: return Status::invalid("cuda: dim must be 64, 128 or 256", dim, 128);
   }
+}
+
+/// The kernel for blocks of `positions` queries of `heads` neighbouring heads that share a list of keys.
+template <class T, class Index>
+Status attend_gathered(Cuda exec, BatchProblem<T> const& problem, AttentionOut<T> const& out, Index const& index,
+                       std::int64_t positions, std::int64_t heads, std::int64_t blocks) {
+  return for_dim(problem.dim(), [&]<int Dim>() {
+    if constexpr (Dim <= 128) {
+      using Wide = FlashMmaTraits<T, Dim, 2>;
+      if (positions * heads >= Wide::rows)
+        return launch_flash_mma<Wide>(exec, problem, out, index, {positions, heads, blocks, Wide::rows});
+    }
+    using Narrow = FlashMmaTraits<T, Dim, 1>;
+    return launch_flash_mma<Narrow>(exec, problem, out, index, {positions, heads, blocks, Narrow::rows});
+  });
+}
+
+/// The same for blocks that begin with the first query: 128 queries of a head, or as many as fill 64 rows together with
+/// all heads of a group where there are so few.
+template <class T, class Index>
+Status attend_gathered(Cuda exec, BatchProblem<T> const& problem, AttentionOut<T> const& out, Index const& index) {
+  std::int64_t const heads = problem.max_len_q * problem.group() <= 64 ? problem.group() : 1;
+  std::int64_t const positions = heads > 1 ? 64 / heads : problem.max_len_q <= 64 ? 64 : 128;
+  return attend_gathered(exec, problem, out, index, positions, heads, (problem.max_len_q + positions - 1) / positions);
 }
 
 }  // namespace lacuna::cuda

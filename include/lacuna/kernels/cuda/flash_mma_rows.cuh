@@ -20,16 +20,17 @@ __device__ __forceinline__ std::uint32_t chunk_offset(int row, int chunk) {
 
 inline constexpr float kMinusInfinity = -__builtin_huge_valf();
 
-/// 16 query rows as A operands: in registers up to dim 128, beyond that read anew for each product.
-template <int Dim, int TileRows>
+/// 16 query rows as A operands: in registers, or read anew for each product.
+template <int Dim, int TileRows, bool InRegisters>
 struct QueryRows {
-  static constexpr bool kInRegisters = Dim <= 128;
+  static constexpr bool kInRegisters = InRegisters;
   std::uint32_t fragments[kInRegisters ? Dim / 16 : 1][4];
   std::uint32_t tile;
   int row;
 
-  __device__ __forceinline__ QueryRows(std::uint32_t tile_address, int first_row)
-      : tile(tile_address), row(first_row + lane_id() % 16) {
+  __device__ __forceinline__ void load(std::uint32_t tile_address, int first_row) {
+    tile = tile_address;
+    row = first_row + lane_id() % 16;
     if constexpr (kInRegisters) {
 #pragma unroll
       for (int k = 0; k < Dim / 16; ++k)
@@ -46,25 +47,31 @@ struct QueryRows {
   }
 };
 
-/// Products of the query rows with `Keys` keys, those from `first` on of a tile of TileKeys.
-template <class T, int Dim, int TileKeys, int Keys, class Queries>
-__device__ __forceinline__ void multiply_keys(float (&s)[Keys / 8][4], Queries const& queries, std::uint32_t tile,
-                                              int first = 0) {
-  int const row = first + lane_id() % 8 + lane_id() / 16 * 8, half = lane_id() / 8 % 2;
+/// Products of some times 16 query rows with a tile of 8 * Tiles keys, each operand of keys read once for all of them.
+template <class T, int Dim, int RowTiles, int Tiles, class Queries>
+__device__ __forceinline__ void multiply_keys(float (&s)[RowTiles][Tiles][4], Queries const (&queries)[RowTiles],
+                                              std::uint32_t tile) {
+  int const row = lane_id() % 8 + lane_id() / 16 * 8, half = lane_id() / 8 % 2;
 #pragma unroll
-  for (int n = 0; n < Keys / 8; ++n)
+  for (int m = 0; m < RowTiles; ++m)
 #pragma unroll
-    for (int i = 0; i < 4; ++i) s[n][i] = 0.0F;
+    for (int n = 0; n < Tiles; ++n)
+#pragma unroll
+      for (int i = 0; i < 4; ++i) s[m][n][i] = 0.0F;
 #pragma unroll
   for (int k = 0; k < Dim / 16; ++k) {
-    std::uint32_t a[4];
-    queries.get(a, k);
+    std::uint32_t a[RowTiles][4];
 #pragma unroll
-    for (int n = 0; n < Keys / 16; ++n) {
+    for (int m = 0; m < RowTiles; ++m) queries[m].get(a[m], k);
+#pragma unroll
+    for (int n = 0; n < Tiles / 2; ++n) {
       std::uint32_t b[4];
-      load_matrices(b, tile + chunk_offset<TileKeys>(row + 16 * n, 2 * k + half));
-      mma<T>(s[2 * n], a, b[0], b[1]);
-      mma<T>(s[2 * n + 1], a, b[2], b[3]);
+      load_matrices(b, tile + chunk_offset<Tiles * 8>(row + 16 * n, 2 * k + half));
+#pragma unroll
+      for (int m = 0; m < RowTiles; ++m) {
+        mma<T>(s[m][2 * n], a[m], b[0], b[1]);
+        mma<T>(s[m][2 * n + 1], a[m], b[2], b[3]);
+      }
     }
   }
 }
@@ -134,25 +141,6 @@ struct RowSums {
       }
   }
 
-  /// Adds weights times values: rows from `first` on of a tile of TileKeys.
-  template <int TileKeys, int Tiles>
-  __device__ __forceinline__ void add(float const (&s)[Tiles][4], std::uint32_t tile, int first = 0) {
-    int const row = first + lane_id() % 16, half = lane_id() / 16;
-#pragma unroll
-    for (int k = 0; k < Tiles / 2; ++k) {
-      std::uint32_t const a[4] = {pack2<T>(s[2 * k][0], s[2 * k][1]), pack2<T>(s[2 * k][2], s[2 * k][3]),
-                                  pack2<T>(s[2 * k + 1][0], s[2 * k + 1][1]),
-                                  pack2<T>(s[2 * k + 1][2], s[2 * k + 1][3])};
-#pragma unroll
-      for (int n = 0; n < Dim / 16; ++n) {
-        std::uint32_t b[4];
-        load_matrices_transposed(b, tile + chunk_offset<TileKeys>(row + 16 * k, 2 * n + half));
-        mma<T>(values[2 * n], a, b[0], b[1]);
-        mma<T>(values[2 * n + 1], a, b[2], b[3]);
-      }
-    }
-  }
-
   /// After the last key: values become the row's mean. Returns the natural log-sum-exp of row r (0 or 1).
   __device__ __forceinline__ float finish(int r, float sink_log2) {
     float sum = quad_sum(total[r]), top = highest[r], factor = 1.0F;
@@ -170,6 +158,32 @@ struct RowSums {
     return sum == 0.0F ? kMinusInfinity : kLn2 * (top + log2f(sum));
   }
 };
+
+/// Adds weights times a tile of 8 * Tiles values, each operand of values read once for all rows.
+template <class T, int Dim, int RowTiles, int Tiles>
+__device__ __forceinline__ void add_values(RowSums<T, Dim> (&sums)[RowTiles], float const (&s)[RowTiles][Tiles][4],
+                                           std::uint32_t tile) {
+  int const row = lane_id() % 16, half = lane_id() / 16;
+#pragma unroll
+  for (int k = 0; k < Tiles / 2; ++k) {
+    std::uint32_t a[RowTiles][4];
+#pragma unroll
+    for (int m = 0; m < RowTiles; ++m)
+#pragma unroll
+      for (int i = 0; i < 4; ++i)
+        a[m][i] = pack2<T>(s[m][2 * k + i / 2][i % 2 * 2], s[m][2 * k + i / 2][i % 2 * 2 + 1]);
+#pragma unroll
+    for (int n = 0; n < Dim / 16; ++n) {
+      std::uint32_t b[4];
+      load_matrices_transposed(b, tile + chunk_offset<Tiles * 8>(row + 16 * k, 2 * n + half));
+#pragma unroll
+      for (int m = 0; m < RowTiles; ++m) {
+        mma<T>(sums[m].values[2 * n], a[m], b[0], b[1]);
+        mma<T>(sums[m].values[2 * n + 1], a[m], b[2], b[3]);
+      }
+    }
+  }
+}
 
 /// A logit in base 2, for problems that need more of it than one factor: a soft cap, or a scale that is not positive.
 __device__ __forceinline__ float capped_log2(float product, float scale, float soft_cap) {

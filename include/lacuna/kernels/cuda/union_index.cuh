@@ -27,8 +27,9 @@ __global__ void __launch_bounds__(Traits::threads)
   std::int32_t const t = static_cast<std::int32_t>(blockIdx.x);
   UnionTile const tile(p, tiles, t);
   int const thread = static_cast<int>(threadIdx.x), lane = lane_id(), warp = warp_id();
+  if (t == 0 && thread == 0) *lists.next_tile = 0;
   if (tile.empty()) {
-    if (thread == 0) lists.counts[t] = {0, 0};
+    if (thread == 0) lists.counts[t] = {-1, 0};
     return;
   }
   UnionEntry* const entries = lists.entries + static_cast<std::int64_t>(t) * tiles.entry_room;

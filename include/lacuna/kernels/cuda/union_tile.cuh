@@ -22,24 +22,27 @@ struct UnionGroup {
   std::int32_t heads = 1;
 };
 
-/// The tiles of a batch, by capacity: those of short sequences are empty. Tiles of a KV head are neighbours, late
-/// queries first, so that what runs at the same time reads the same keys and long tiles begin early.
+/// The tiles of a batch, numbered by capacity: a few are empty. Tiles of a KV head are neighbours, late queries first,
+/// so that what runs at the same time reads the same keys and long tiles begin early.
 struct UnionTiles {
   UnionGroup group;
-  std::int32_t head_groups;       // of a KV head
-  std::int32_t tiles_a_sequence;  // along the queries
+  std::int32_t heads_kv;
+  std::int32_t head_groups;  // of a KV head
   std::int32_t tiles;
   std::int32_t entry_room;  // the most key blocks of 16 in one union
 
-  UnionTiles(BatchShape const& shape, std::int64_t block_tokens, std::int64_t room, UnionGroup units) : group(units) {
+  UnionTiles(BatchShape const& shape, std::int64_t block_tokens, std::int64_t room, UnionGroup units)
+      : group(units), heads_kv(static_cast<std::int32_t>(shape.each.heads_kv)) {
     std::int64_t const heads = shape.each.heads_q / shape.each.heads_kv;
-    std::int64_t const blocks = shape.each.len_q == 0 ? 0 : (shape.each.len_q + kUnitRows - 2) / kUnitRows + 1;
     std::int64_t const each = block_tokens / kUnitRows, lists = units.heads * ((units.blocks + 2 * each - 2) / each);
     head_groups = static_cast<std::int32_t>((heads + units.heads - 1) / units.heads);
-    tiles_a_sequence = static_cast<std::int32_t>((blocks + units.blocks - 1) / units.blocks);
-    tiles = static_cast<std::int32_t>(shape.batch * shape.each.heads_kv * head_groups * tiles_a_sequence);
+    tiles = static_cast<std::int32_t>(first_along(shape.batch, shape.tokens_q)) * heads_kv * head_groups;
     std::int64_t const key_blocks = (shape.each.len_k + block_tokens - 1) / block_tokens;
     entry_room = static_cast<std::int32_t>(std::min(lists * room, key_blocks) * each);
+  }
+  /// Where the tiles of a sequence begin, for one group of heads: as the rows of a BlockIndex do.
+  LACUNA_HD std::int64_t first_along(std::int64_t sequence, std::int64_t first_query) const {
+    return BlockIndex::first_row(sequence, first_query, kUnitRows * group.blocks);
   }
 };
 
@@ -60,19 +63,21 @@ struct UnionEntry {
 };
 
 struct UnionCount {
-  std::int32_t entries;
-  std::int32_t kept;  // by all units together: kept / entries is how many share a read
+  std::int32_t entries;  // negative: the tile has no queries
+  std::int32_t kept;     // by all units together: kept / entries is how many share a read
 };
 
 /// What the index kernel leaves for the attention kernel.
 struct UnionLists {
-  UnionEntry* entries;  // [tiles, entry_room], ascending
-  UnionCount* counts;   // [tiles]
+  UnionEntry* entries;      // [tiles, entry_room], ascending
+  UnionCount* counts;       // [tiles]
+  std::int32_t* next_tile;  // the first that nobody has drawn
 
   static UnionLists take(UnionTiles const& tiles, Workspace& memory) {
     UnionLists lists{};
     lists.entries = memory.take<UnionEntry>(std::int64_t{tiles.tiles} * tiles.entry_room);
     lists.counts = memory.take<UnionCount>(tiles.tiles);
+    lists.next_tile = memory.take<std::int32_t>(1);
     return lists;
   }
 };
@@ -85,12 +90,17 @@ struct UnionTile {
 
   template <class T>
   __device__ UnionTile(DeviceProblem<T> const& p, UnionTiles const& tiles, std::int32_t tile) {
-    std::int32_t const head_group = tile % tiles.head_groups;
-    tile /= tiles.head_groups;
-    std::int32_t const along = tiles.tiles_a_sequence - 1 - tile % tiles.tiles_a_sequence;
-    tile /= tiles.tiles_a_sequence;
-    head_kv = tile % p.heads_kv;
-    sequence = tile / p.heads_kv;
+    std::int32_t const across = tiles.heads_kv * tiles.head_groups;
+    sequence = 0;
+    for (std::int32_t end = p.batch; end - sequence > 1;) {  // the last sequence that begins here or before
+      std::int32_t const middle = (sequence + end) / 2;
+      (tiles.first_along(middle, p.first_query(middle)) <= tile / across ? sequence : end) = middle;
+    }
+    auto const first = static_cast<std::int32_t>(tiles.first_along(sequence, p.first_query(sequence)));
+    auto const end = static_cast<std::int32_t>(tiles.first_along(sequence + 1, p.first_query(sequence + 1)));
+    std::int32_t const number = (tile - first * across) / tiles.head_groups, head_group = tile % tiles.head_groups;
+    std::int32_t const along = end - first - 1 - number % (end - first);
+    head_kv = number / (end - first);
     first_head = head_kv * p.group + head_group * tiles.group.heads;
     heads = min(tiles.group.heads, p.group - head_group * tiles.group.heads);
     len_q = p.len_q(sequence);

@@ -1,0 +1,225 @@
+#pragma once
+
+#include <cstdint>
+
+#include "lacuna/kernels/cuda/flash_mma_rows.cuh"
+#include "lacuna/kernels/cuda/primitives/async_copy.cuh"
+#include "lacuna/kernels/cuda/primitives/tensor_map.cuh"
+#include "lacuna/kernels/cuda/primitives/warp.cuh"
+#include "lacuna/kernels/cuda/union_tile.cuh"
+
+namespace lacuna::cuda {
+
+/// Boxes: the copy engine brings whole key blocks (sm_90a); otherwise cp.async brings them row by row (sm_80).
+template <class Element, int Dim, bool WithBoxes>
+struct UnionTraits {
+  using T = Element;
+  static constexpr int dim = Dim;
+  static constexpr bool boxes = WithBoxes;
+  // A warp each. Beyond dim 128 the sums of a unit fill the registers and its queries lie in shared memory.
+  static constexpr bool queries_in_registers = Dim <= 128;
+  static constexpr int units = queries_in_registers ? (WithBoxes ? 12 : 8) : (WithBoxes ? 8 : 4);
+  static constexpr int copy_warps = 4, threads = 32 * (units + copy_warps);
+  static constexpr int slots = Dim > 128 ? 2 : 4;  // key blocks of 16 behind one barrier: 32 KB, or 16 at dim 64
+  static constexpr int tile_bytes = kUnitRows * Dim * 2, slot_bytes = 2 * tile_bytes, stage_bytes = slots * slot_bytes;
+  static constexpr int query_bytes = queries_in_registers ? 0 : units * tile_bytes;
+  static constexpr int stages = ((WithBoxes ? 192 : 128) * 1024 - query_bytes) / stage_bytes;
+  static constexpr int works = 4;  // tiles that copying warps may be ahead
+  static constexpr int smem_bytes = query_bytes + stages * (stage_bytes + 16) + works * (16 + 8);
+  // 3 x 152 + 56 registers of 128 threads are the whole file; with 160 + 32 the copying warps spill.
+  static constexpr int copy_registers = 56, unit_registers = queries_in_registers ? 152 : 224;
+};
+
+/// Position in a ring; everyone who walks it walks it alike.
+template <int Slots>
+struct RingPlace {
+  int slot = 0;
+  std::uint32_t parity = 0;
+  __device__ void next() {
+    if (++slot == Slots) slot = 0, parity ^= 1U;
+  }
+};
+
+/// What is worked at: a tile and the length of its union. A negative tile: there are no more.
+struct UnionWork {
+  std::int32_t tile, entries;
+};
+
+/// Shared memory: queries, stages of key blocks, and which tiles they belong to.
+template <class Traits>
+struct UnionRing {
+  unsigned char* data;
+  std::uint64_t *full, *empty, *work_full, *work_empty;
+  UnionWork* works;
+
+  __device__ explicit UnionRing(unsigned char* smem)
+      : data(smem + Traits::query_bytes),
+        full(reinterpret_cast<std::uint64_t*>(data + Traits::stages * Traits::stage_bytes)),
+        empty(full + Traits::stages),
+        work_full(empty + Traits::stages),
+        work_empty(work_full + Traits::works),
+        works(reinterpret_cast<UnionWork*>(work_empty + Traits::works)) {}
+  __device__ void init() const {
+    for (int s = 0; s < Traits::stages; ++s) {
+      barrier_init(full + s, Traits::boxes ? 1 : 32 * Traits::copy_warps);
+      barrier_init(empty + s, Traits::units);
+    }
+    for (int w = 0; w < Traits::works; ++w) {
+      barrier_init(work_full + w, 1);
+      barrier_init(work_empty + w, Traits::boxes ? Traits::units : Traits::units + Traits::copy_warps - 1);
+    }
+    if constexpr (Traits::boxes) barrier_init_done();
+  }
+  __device__ unsigned char* keys(int stage, int slot) const {
+    return data + stage * Traits::stage_bytes + slot * Traits::slot_bytes;
+  }
+  __device__ unsigned char* values(int stage, int slot) const { return keys(stage, slot) + Traits::tile_bytes; }
+
+  /// For all but the warp that draws: the next tile, as one warp.
+  __device__ UnionWork receive(RingPlace<Traits::works>& place) const {
+    barrier_wait(work_full + place.slot, place.parity);
+    UnionWork const work = works[place.slot];
+    __syncwarp();
+    if (lane_id() == 0) barrier_arrive(work_empty + place.slot);
+    place.next();
+    return work;
+  }
+};
+
+/// Tiles go to whoever is free, so that long ones do not pile up; which block computes a tile changes no bit of it.
+template <class Traits>
+class UnionDraw {
+ public:
+  __device__ UnionDraw(UnionTiles const& tiles, UnionLists const& lists) : tiles_(tiles), lists_(lists) { draw(); }
+
+  /// The next tile that has queries, told to everyone. As one warp.
+  __device__ UnionWork next(UnionRing<Traits> const& ring) {
+    UnionWork work{-1, -1};
+    do {
+      std::int32_t const tile = __shfl_sync(kAllLanes, drawn_, 0);
+      work = tile < tiles_.tiles ? UnionWork{tile, lists_.counts[tile].entries} : UnionWork{-1, 0};
+      draw();  // for the next call: by then it has come
+    } while (work.entries < 0);
+    barrier_wait(ring.work_empty + place_.slot, place_.parity ^ 1U);
+    if (lane_id() == 0) {
+      ring.works[place_.slot] = work;
+      barrier_arrive(ring.work_full + place_.slot);
+    }
+    __syncwarp();
+    place_.next();
+    return work;
+  }
+
+ private:
+  __device__ void draw() {
+    if (lane_id() == 0) drawn_ = atomicAdd(lists_.next_tile, 1);
+  }
+
+  UnionTiles const& tiles_;
+  UnionLists const& lists_;
+  RingPlace<Traits::works> place_;
+  std::int32_t drawn_ = 0;
+};
+
+/// Rows of one key block by one warp, zeros behind the length. Waits for nothing.
+template <class Traits>
+__device__ void copy_key_block(DeviceProblem<typename Traits::T> const& p, UnionTile const& tile,
+                               std::int32_t first_key, std::uint32_t keys, std::uint32_t values) {
+  constexpr int chunks = Traits::dim / 8;
+  int const lane = lane_id();
+  std::int32_t const own_key = first_key + lane % kUnitRows;
+  std::int64_t const own = own_key < tile.len_k ? p.offset(tile.sequence, tile.head_kv, own_key) : -1;
+#pragma unroll 4
+  for (int i = lane; i < kUnitRows * chunks; i += 32) {
+    int const row = i / chunks, chunk = i % chunks;
+    std::int64_t const offset = __shfl_sync(kAllLanes, own, row);
+    std::int64_t const from = offset < 0 ? 0 : offset + chunk * 8;
+    std::uint32_t const to = chunk_offset<kUnitRows>(row, chunk);
+    copy16_or_zero(keys + to, p.k + from, offset < 0 ? 0 : 16);
+    copy16_or_zero(values + to, p.v + from, offset < 0 ? 0 : 16);
+  }
+}
+
+/// The copying warp's part with the copy engine: lane l < slots brings the keys of slot l, the next ones the values.
+template <class Traits>
+__device__ void copy_union_by_boxes(DeviceProblem<typename Traits::T> const& p, CUtensorMap const& k_map,
+                                    CUtensorMap const& v_map, UnionTiles const& tiles, UnionLists const& lists,
+                                    UnionRing<Traits> const& ring) {
+  constexpr int slots = Traits::slots;
+  int const lane = lane_id(), slot = lane % slots;
+  RingPlace<Traits::stages> place;
+  UnionDraw<Traits> draw(tiles, lists);
+  for (UnionWork work = draw.next(ring); work.tile >= 0; work = draw.next(ring)) {
+    std::int32_t const count = work.entries;
+    UnionTile const tile(p, tiles, work.tile);
+    UnionEntry const* const entries = lists.entries + static_cast<std::int64_t>(work.tile) * tiles.entry_room;
+    UnionEntry next = slot < count ? entries[slot] : UnionEntry{0};
+    for (std::int32_t first = 0; first < count; first += slots) {
+      std::int32_t const key = next.first_key();
+      bool const valid = first + slot < count;
+      // A box would reach past what the caller holds: such a block is copied row by row.
+      bool const whole = key + kUnitRows <= tile.len_k;
+      if (first + slots + slot < count) next = entries[first + slots + slot];
+      std::int32_t page = 0, row = key;
+      if (p.page_table != nullptr) {
+        if (valid && whole)
+          page = p.page_table[tile.sequence * p.table_stride_sequence + tile.head_kv * p.table_stride_head +
+                              key / p.page_tokens];
+        row = key % p.page_tokens;
+      } else if (p.first_token != nullptr) {
+        row += p.first_token[tile.sequence];
+      }
+      barrier_wait(ring.empty + place.slot, place.parity ^ 1U);
+      unsigned const boxes = __ballot_sync(kAllLanes, valid && whole && lane < 2 * slots);
+      unsigned rest = __ballot_sync(kAllLanes, valid && !whole && lane < slots);
+      while (rest != 0) {
+        int const s = __ffs(static_cast<int>(rest)) - 1;
+        rest &= rest - 1;
+        copy_key_block<Traits>(p, tile, __shfl_sync(kAllLanes, key, s), smem_address(ring.keys(place.slot, s)),
+                               smem_address(ring.values(place.slot, s)));
+        close_copy_group();
+        wait_copy_groups<0>();
+        fence_async_proxy();  // a later box may land here
+      }
+      __syncwarp();
+      if (lane == 0)
+        barrier_arrive_expecting(ring.full + place.slot,
+                                 static_cast<std::uint32_t>(__popc(boxes) * Traits::tile_bytes));
+      __syncwarp();
+      if ((boxes >> lane & 1U) != 0)
+        copy_box(lane < slots ? ring.keys(place.slot, slot) : ring.values(place.slot, slot),
+                 lane < slots ? &k_map : &v_map, ring.full + place.slot, 0, row, 0, tile.head_kv, page);
+      place.next();
+    }
+  }
+}
+
+/// The same by cp.async: a warp brings one slot, and the first of them draws.
+template <class Traits>
+__device__ void copy_union_by_rows(DeviceProblem<typename Traits::T> const& p, UnionTiles const& tiles,
+                                   UnionLists const& lists, UnionRing<Traits> const& ring) {
+  int const slot = warp_id() - Traits::units;
+  RingPlace<Traits::stages> place;
+  auto const copy = [&](UnionWork const& work) {
+    UnionTile const tile(p, tiles, work.tile);
+    UnionEntry const* const entries = lists.entries + static_cast<std::int64_t>(work.tile) * tiles.entry_room;
+    for (std::int32_t first = 0; first < work.entries; first += Traits::slots) {
+      barrier_wait(ring.empty + place.slot, place.parity ^ 1U);
+      if (slot < Traits::slots && first + slot < work.entries)
+        copy_key_block<Traits>(p, tile, entries[first + slot].first_key(), smem_address(ring.keys(place.slot, slot)),
+                               smem_address(ring.values(place.slot, slot)));
+      barrier_arrive_after_copies(ring.full + place.slot);
+      place.next();
+    }
+  };
+  if (slot == 0) {
+    UnionDraw<Traits> draw(tiles, lists);
+    for (UnionWork work = draw.next(ring); work.tile >= 0; work = draw.next(ring)) copy(work);
+  } else {
+    RingPlace<Traits::works> works;
+    for (UnionWork work = ring.receive(works); work.tile >= 0; work = ring.receive(works)) copy(work);
+  }
+  wait_copy_groups<0>();
+}
+
+}  // namespace lacuna::cuda
