@@ -7,6 +7,7 @@
 #include <memory>
 #include <stdexcept>
 #include <utility>
+#include <vector>
 
 #include "transformer/dense_attention.hpp"
 
@@ -77,21 +78,33 @@ class Planned {
   typename M::Index index_{};
 };
 
-/// Pages for all layers of one sequence, and a cache per layer. `Cache` is one of the library's paged caches.
+/// The rows of a contiguous view, as append() takes them.
+inline lacuna::TensorView<float const, 3> rows_of(lacuna::KvView<float> const& kv, float const* data) {
+  return {data, {kv.len, kv.heads_kv, kv.dim}, {kv.stride_token, kv.stride_head, 1}};
+}
+
+/// Pages for all layers of one sequence, and a cache per layer. `Cache` is one of the library's paged caches, and
+/// `rule` what it takes last: the tokens of the pages whose bounds it keeps, or a StreamingRule.
 template <class Cache>
 class PagedLayers {
  public:
+  template <class Rule>
   PagedLayers(transformer::Config const& config, std::int64_t capacity_tokens, std::int64_t pages_per_head,
-              std::int64_t bounds_page_tokens)
+              Rule const& rule)
       : pool_memory_(Pool::bytes(pages_per_head * config.heads_kv, kPageTokens, config.head_dim)),
         pool_(pool_memory_.data(), pages_per_head * config.heads_kv, kPageTokens, config.head_dim) {
     for (std::int64_t layer = 0; layer < config.layers; ++layer) {
-      tables_.emplace_back(Cache::bytes(pool_, capacity_tokens, config.heads_kv, bounds_page_tokens));
-      caches_.emplace_back(pool_, tables_.back().data(), capacity_tokens, config.heads_kv, bounds_page_tokens);
+      tables_.emplace_back(Cache::bytes(pool_, capacity_tokens, config.heads_kv, rule));
+      caches_.emplace_back(pool_, tables_.back().data(), capacity_tokens, config.heads_kv, rule);
     }
   }
 
   Cache& operator[](std::int64_t layer) { return caches_[static_cast<std::size_t>(layer)]; }
+
+  /// The whole prompt of a layer.
+  void append(lacuna::Cpu exec, std::int64_t layer, lacuna::KvView<float> const& kv) {
+    transformer::require((*this)[layer].append(exec, rows_of(kv, kv.k), rows_of(kv, kv.v)));
+  }
 
   static std::int64_t pages(std::int64_t tokens) { return (tokens + kPageTokens - 1) / kPageTokens; }
 
@@ -104,11 +117,6 @@ class PagedLayers {
   std::deque<transformer::Buffer> tables_;
   std::deque<Cache> caches_;  // a deque, because caches cannot be moved
 };
-
-/// The rows of a contiguous view, as append() takes them.
-inline lacuna::TensorView<float const, 3> rows_of(lacuna::KvView<float> const& kv, float const* data) {
-  return {data, {kv.len, kv.heads_kv, kv.dim}, {kv.stride_token, kv.stride_head, 1}};
-}
 
 /// Dense steps after a dense prompt, whose cache it goes on filling.
 class DenseRun final : public MethodRun {
@@ -167,9 +175,8 @@ class EvictRun final : public MethodRun {
       planned.plan(exec, lacuna::shape_of(problem));
       planned.select(exec, problem);
       measured(lacuna::density(planned.index()));
-      auto& cache = layers_[layer];
-      transformer::require(cache.append(exec, rows_of(problem.kv, problem.kv.k), rows_of(problem.kv, problem.kv.v)));
-      transformer::require(cache.retain(exec, planned.index()));
+      layers_.append(exec, layer, problem.kv);
+      transformer::require(layers_[layer].retain(exec, planned.index()));
     }
     dense_.plan({}, {1, capacity_tokens, config.heads_q, config.heads_kv, config.head_dim});
   }
@@ -196,10 +203,8 @@ class StepRun final : public MethodRun {
           std::int64_t unit_tokens, transformer::DenseAttention const& prompt)
       : planned_(std::move(method)),
         layers_(config, capacity_tokens, config.layers * Layers::pages(capacity_tokens), unit_tokens) {
-    for (std::int64_t layer = 0; layer < config.layers; ++layer) {
-      lacuna::KvView<float> const kv = prompt.last_queries(layer).kv;
-      transformer::require(layers_[layer].append(exec, rows_of(kv, kv.k), rows_of(kv, kv.v)));
-    }
+    for (std::int64_t layer = 0; layer < config.layers; ++layer)
+      layers_.append(exec, layer, prompt.last_queries(layer).kv);
     planned_.plan({}, {1, capacity_tokens, config.heads_q, config.heads_kv, config.head_dim});
   }
 
@@ -216,6 +221,108 @@ class StepRun final : public MethodRun {
 
   Planned<M> planned_;
   Layers layers_;
+};
+
+/// A dense prompt that shrinks at its end, by M; every step reads pages of what is left, by Step.
+template <class M, class Step>
+class EvictStepRun final : public MethodRun {
+ public:
+  EvictStepRun(lacuna::Cpu exec, M method, Step step, transformer::Config const& config, std::int64_t capacity_tokens,
+               std::int64_t unit_tokens, transformer::DenseAttention const& prompt)
+      : planned_(std::move(step)),
+        layers_(config, capacity_tokens, config.layers * Layers::pages(capacity_tokens), unit_tokens),
+        seen_(static_cast<std::size_t>(config.layers), prompt.tokens()) {
+    Planned<M> planned(std::move(method));
+    for (std::int64_t layer = 0; layer < config.layers; ++layer) {
+      lacuna::Problem<float> const problem = prompt.last_queries(layer);
+      planned.plan(exec, lacuna::shape_of(problem));
+      planned.select(exec, problem);
+      layers_.append(exec, layer, problem.kv);
+      transformer::require(layers_[layer].retain(exec, planned.index()));
+    }
+    planned_.plan({}, {1, capacity_tokens, config.heads_q, config.heads_kv, config.head_dim});
+  }
+
+ private:
+  using Layers = PagedLayers<typename M::template Store<float>>;
+
+  /// Tokens that are read, of all that there have been.
+  void attend_step(lacuna::Cpu exec, int layer, transformer::LayerRows const& rows,
+                   lacuna::TensorView<float, 3> out) override {
+    auto& cache = layers_[layer];
+    transformer::require(cache.append(exec, rows.k, rows.v));
+    planned_.run(exec, {rows.q, cache.view()}, out);
+    auto const seen = static_cast<double>(++seen_[static_cast<std::size_t>(layer)]);
+    measured(lacuna::density(planned_.index()) * static_cast<double>(cache.length(0)) / seen);
+  }
+
+  Planned<Step> planned_;
+  Layers layers_;
+  std::vector<std::int64_t> seen_;  // per layer
+};
+
+/// A dense prompt; at its end and after every step tokens leave.
+template <class M>
+class StepEvictRun final : public MethodRun {
+ public:
+  StepEvictRun(lacuna::Cpu exec, M method, transformer::Config const& config, std::int64_t capacity_tokens,
+               transformer::DenseAttention const& prompt)
+      : planned_(std::move(method)),
+        layers_(config, capacity_tokens, config.layers * Layers::pages(capacity_tokens), std::int64_t{0}),
+        seen_(static_cast<std::size_t>(config.layers), prompt.tokens()) {
+    for (std::int64_t layer = 0; layer < config.layers; ++layer) {
+      lacuna::Problem<float> problem = prompt.last_queries(layer);
+      layers_.append(exec, layer, problem.kv);
+      problem.kv = layers_[layer].view();
+      planned_.plan(exec, lacuna::shape_of(problem));
+      planned_.select(exec, problem);
+      transformer::require(layers_[layer].retain(exec, planned_.index()));
+    }
+    planned_.plan({}, {1, capacity_tokens, config.heads_q, config.heads_kv, config.head_dim});
+  }
+
+ private:
+  using Layers = PagedLayers<typename M::template Store<float>>;
+
+  void attend_step(lacuna::Cpu exec, int layer, transformer::LayerRows const& rows,
+                   lacuna::TensorView<float, 3> out) override {
+    auto& cache = layers_[layer];
+    transformer::require(cache.append(exec, rows.k, rows.v));
+    auto const seen = static_cast<double>(++seen_[static_cast<std::size_t>(layer)]);
+    measured(static_cast<double>(cache.length(0)) / seen);
+    planned_.run(exec, {rows.q, cache.view()}, out);
+    transformer::require(cache.retain(exec, planned_.index()));
+  }
+
+  Planned<M> planned_;
+  Layers layers_;
+  std::vector<std::int64_t> seen_;  // per layer
+};
+
+/// A dense prompt, of which the first and the last tokens stay; dense steps over sinks and a ring.
+class RingRun final : public MethodRun {
+ public:
+  RingRun(lacuna::Cpu exec, lacuna::StreamingRule const& rule, transformer::Config const& config,
+          std::int64_t capacity_tokens, transformer::DenseAttention const& prompt)
+      : layers_(config, capacity_tokens, config.layers * Layers::pages(capacity_tokens), rule) {
+    for (std::int64_t layer = 0; layer < config.layers; ++layer)
+      layers_.append(exec, layer, prompt.last_queries(layer).kv);
+    dense_.plan({}, {1, capacity_tokens, config.heads_q, config.heads_kv, config.head_dim});
+  }
+
+ private:
+  using Layers = PagedLayers<lacuna::StreamingCache<float>>;
+
+  void attend_step(lacuna::Cpu exec, int layer, transformer::LayerRows const& rows,
+                   lacuna::TensorView<float, 3> out) override {
+    auto& cache = layers_[layer];
+    transformer::require(cache.append(exec, rows.k, rows.v));
+    measured(static_cast<double>(cache.length(0)) / static_cast<double>(cache.seen()));
+    dense_.run(exec, {rows.q, cache.view()}, out);
+  }
+
+  Layers layers_;
+  Planned<lacuna::StreamingDecode> dense_{{}};
 };
 
 }  // namespace frontier

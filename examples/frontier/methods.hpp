@@ -50,7 +50,10 @@ std::vector<Method> const& all_methods();
 /// Null when there is no method of that name.
 Method const* find_method(std::string_view name);
 
-/// Queries of the prompt's end that methods look at: what a Prompt must keep.
+/// Queries of the prompt's end that methods look at when they judge by the last queries.
 std::int64_t window_for(Setup const& setup);
+
+/// What a Prompt must keep: all of its queries, since some methods score or are measured by each.
+std::int64_t queries_to_keep(Setup const& setup);
 
 }  // namespace frontier

@@ -22,7 +22,7 @@ struct Settings {
   std::filesystem::path out = "out";
   std::vector<std::string> tasks = {"niah", "vt", "story_retrieval"};  // those that the bundled model was trained for
   std::vector<std::int64_t> lengths = {2048, 4096};                    // most tokens of a prompt
-  std::vector<std::string> methods = {};
+  std::vector<std::string> methods = {"dense", "vertical-slash", "snapkv", "quest"};
   std::vector<double> budgets = {1.0 / 20, 1.0 / 10, 1.0 / 5, 1.0 / 2};  // nominal shares of the dense work, in (0, 1]
   std::vector<std::int64_t> samples = {10, 4};                           // one for all lengths, or one for each
   std::uint64_t seed = 43;

@@ -39,7 +39,7 @@ struct Started {
       : setup{&model.config(), 2048, false, budget, 0, kPromptTokens + kNewTokens} {
     std::vector<std::int32_t> const tokens = prompt_tokens();
     prompt = std::make_shared<transformer::DenseAttention>(model.config(), setup.capacity_tokens,
-                                                           frontier::window_for(setup));
+                                                           frontier::queries_to_keep(setup));
     logits = model.prefill(exec, tokens, *prompt);
     if (method.sizes_for) setup.size = method.sizes_for(exec, setup, std::vector{budget}, *prompt).front();
     run = method.start(exec, setup, prompt);
@@ -70,7 +70,7 @@ double largest_difference(std::vector<float> const& a, std::vector<float> const&
 }  // namespace
 
 TEST_CASE("methods: the baseline comes first and every name is found", "[frontier]") {
-  REQUIRE(frontier::all_methods().size() >= 4);
+  REQUIRE(frontier::all_methods().size() >= 30);
   CHECK(frontier::all_methods().front().name == "dense");
   CHECK_FALSE(frontier::all_methods().front().sparse);
   for (Method const& method : frontier::all_methods()) CHECK(frontier::find_method(method.name) == &method);
@@ -104,7 +104,9 @@ TEST_CASE("methods: a small budget drops work, near its nominal share, and shows
       CAPTURE(budget);
       Started sparse(model, method, budget);
       std::vector<float> const logits = sparse.steps(model);
-      CHECK(sparse.run->density() == Approx(budget).margin(0.05));
+      // A share of attention says how many pages a step reads only when its query is there.
+      bool const follows_the_query = method.name == "quest-top-p" || method.name == "twilight";
+      CHECK(sparse.run->density() == Approx(budget).margin(follows_the_query ? 0.15 : 0.05));
       CHECK(largest_difference(logits, dense_logits) > 1e-3);
       CHECK_FALSE(method.describe(sparse.setup).empty());
     }

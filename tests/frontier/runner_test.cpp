@@ -47,7 +47,7 @@ std::string run(Settings const& settings, std::string* messages = nullptr) {
 }
 
 /// Of one sample: the baseline, and every other method at both budgets.
-std::int64_t cells() { return 2 * static_cast<std::int64_t>(frontier::all_methods().size()) - 1; }
+std::int64_t cells() { return 2 * static_cast<std::int64_t>(Settings().methods.size()) - 1; }
 
 std::int64_t lines_in(std::filesystem::path const& file) {
   std::string const text = transformer::read_text(file);

@@ -20,22 +20,24 @@ struct StoreList {};
 
 using Units =
     List<lacuna::VerticalSlashUnit<16>, lacuna::Block<16>, lacuna::Page<16>, lacuna::Token, lacuna::StepToken>;
-using Selectors =
-    List<lacuna::WindowAttention, lacuna::WindowPeak, lacuna::LastAttention, lacuna::AccumulatedAttention,
-         lacuna::MinMaxBound, lacuna::MeanPool, lacuna::Antidiagonal, lacuna::QueryAware, lacuna::RandomSelector,
-         lacuna::OracleSelector, lacuna::PageAttention<lacuna::MinMaxBound>, lacuna::Normalised<lacuna::MinMaxBound>,
-         lacuna::Normalised<lacuna::MeanPool>, lacuna::GroupShared<lacuna::WindowAttention>,
-         lacuna::GroupShared<lacuna::MeanPool>, lacuna::GroupShared<lacuna::Antidiagonal>,
-         lacuna::Normalised<lacuna::GroupShared<lacuna::MeanPool>>,
-         lacuna::SelfSimilar<lacuna::Normalised<lacuna::MeanPool>>, lacuna::LayerShared<lacuna::LastAttention>,
-         lacuna::PerQuery<lacuna::AccumulatedAttention>, lacuna::Smoothed<lacuna::WindowAttention>,
-         lacuna::BeforeWindow<lacuna::WindowAttention>, lacuna::HighestNear<lacuna::WindowAttention>,
-         lacuna::Anchored<lacuna::WindowAttention>, lacuna::Anchored<lacuna::MinMaxBound>,
-         lacuna::Anchored<lacuna::MeanPool>>;
-using Budgets = List<lacuna::FixedBudget, lacuna::FixedPair, lacuna::PerHeadPair, lacuna::Ratio, lacuna::TopMass,
-                     lacuna::AnchoredTopMass, lacuna::MassWithin, lacuna::AdaptiveHeads, lacuna::Dispersion, lacuna::AboveCut,
-                     lacuna::Sublinear<lacuna::FixedBudget>, lacuna::WithCurrent<lacuna::FixedBudget>>;
-using Stores = StoreList<lacuna::ContiguousCache, lacuna::PagedCache, lacuna::EvictingCache, lacuna::AccumulatingCache>;
+using Selectors = List<lacuna::WindowAttention, lacuna::WindowPeak, lacuna::LastAttention, lacuna::AccumulatedAttention,
+                       lacuna::MinMaxBound, lacuna::MeanPool, lacuna::Antidiagonal, lacuna::QueryAware,
+                       lacuna::RandomSelector, lacuna::OracleSelector, lacuna::PageAttention<lacuna::MinMaxBound>,
+                       lacuna::PageAttention<lacuna::MinMaxBound, true>, lacuna::Normalised<lacuna::MinMaxBound>,
+                       lacuna::Normalised<lacuna::MeanPool>, lacuna::GroupShared<lacuna::WindowAttention>,
+                       lacuna::GroupShared<lacuna::MeanPool>, lacuna::GroupShared<lacuna::Antidiagonal>,
+                       lacuna::Normalised<lacuna::GroupShared<lacuna::MeanPool>>,
+                       lacuna::SelfSimilar<lacuna::Normalised<lacuna::MeanPool>>,
+                       lacuna::LayerShared<lacuna::LastAttention>, lacuna::PerQuery<lacuna::AccumulatedAttention>,
+                       lacuna::Smoothed<lacuna::WindowAttention>, lacuna::BeforeWindow<lacuna::WindowAttention>,
+                       lacuna::HighestNear<lacuna::WindowAttention>, lacuna::Anchored<lacuna::WindowAttention>,
+                       lacuna::Anchored<lacuna::MinMaxBound>, lacuna::Anchored<lacuna::MeanPool>>;
+using Budgets =
+    List<lacuna::FixedBudget, lacuna::FixedPair, lacuna::PerHeadPair, lacuna::Ratio, lacuna::TopMass,
+         lacuna::AnchoredTopMass, lacuna::MassWithin, lacuna::AdaptiveHeads, lacuna::Dispersion, lacuna::AboveCut,
+         lacuna::Sublinear<lacuna::FixedBudget>, lacuna::WithCurrent<lacuna::FixedBudget>>;
+using Stores = StoreList<lacuna::ContiguousCache, lacuna::PagedCache, lacuna::EvictingCache, lacuna::AccumulatingCache,
+                         lacuna::CodedKeysCache>;
 
 template <class U, class S, class B>
 constexpr bool fits() {
@@ -75,6 +77,11 @@ std::string run(M method) {
   support::BoundsCase<float> c(in, 16);
   std::vector<float> mass(static_cast<std::size_t>(in.heads_kv * in.len_k));
   c.problem_case().kv().mass = lacuna::dense_view<float, 2>(mass.data(), {in.heads_kv, in.len_k});
+  std::vector<std::int8_t> const codes(static_cast<std::size_t>(in.heads_kv * in.len_k * in.dim), 3);
+  std::vector<float> const scales(mass.size(), 0.1F);
+  c.problem_case().kv().key_codes =
+      lacuna::dense_view<std::int8_t const, 3>(codes.data(), {in.heads_kv, in.len_k, in.dim});
+  c.problem_case().kv().key_scales = lacuna::dense_view<float const, 2>(scales.data(), {in.heads_kv, in.len_k});
   std::vector<std::int32_t> positions(mass.size());
   for (std::size_t i = 0; i < positions.size(); ++i)
     positions[i] = static_cast<std::int32_t>(i % static_cast<std::size_t>(in.len_k));

@@ -52,7 +52,8 @@ struct QueryAware {
           std::for_each_n(rows, chunk.rows * wide, f);
         }
       };
-      cuts.of_heads[head] = cut(each_score, share * static_cast<double>(choices));
+      // Sums of floats may exceed the share that is everything.
+      cuts.of_heads[head] = share >= 1.0 ? -1.0F : cut(each_score, share * static_cast<double>(choices));
     });
     return {};
   }
