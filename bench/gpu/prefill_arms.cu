@@ -63,6 +63,19 @@ int lacuna_dense(Tensors const* t, void* stream) {
       lacuna::cuda::launch_flash_wgmma(lacuna::Cuda{static_cast<cudaStream_t>(stream)}, problem, out, scratch));
 }
 
+/// Sequences one after another in the same tensors: begins int32 [batch + 1], lens int32 [batch].
+int lacuna_dense_ragged(Tensors const* t, std::int32_t const* begins, std::int32_t const* lens, std::int64_t batch,
+                        std::int64_t longest, void* stream) {
+  auto problem = problem_of(*t);
+  problem.batch = batch;
+  problem.cu_len_q = problem.kv.first_token = begins;
+  problem.kv.lens = {lens, {batch, t->heads_kv}, {1, 0}};
+  problem.max_len_q = problem.max_len_k = longest;
+  lacuna::Workspace const scratch(t->scratch, static_cast<std::size_t>(t->scratch_bytes));
+  return report(
+      lacuna::cuda::launch_flash_wgmma(lacuna::Cuda{static_cast<cudaStream_t>(stream)}, problem, out_of(*t), scratch));
+}
+
 /// blocks [heads, rows * room], counts [heads, rows].
 int lacuna_blocks(Tensors const* t, std::int32_t* blocks, std::int32_t* counts, std::int64_t heads, std::int64_t rows,
                   std::int64_t room, std::int64_t block_tokens, void* stream) {

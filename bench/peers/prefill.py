@@ -42,6 +42,33 @@ class Ours:
     def dense(self):
         assert self.library.lacuna_dense(ctypes.byref(self.tensors), stream()) == 0
 
+    def ragged(self, lengths):
+        """One launch for several sequences."""
+        lens = torch.tensor(lengths, dtype=torch.int32, device="cuda")
+        begins = torch.nn.functional.pad(lens.cumsum(0), (1, 0)).int()
+        pointer, number = ctypes.c_void_p, ctypes.c_int64
+
+        def run():
+            assert self.library.lacuna_dense_ragged(
+                ctypes.byref(self.tensors), pointer(begins.data_ptr()), pointer(lens.data_ptr()),
+                number(len(lengths)), number(max(lengths)), stream()) == 0
+
+        return run
+
+    def parts(self, lengths):
+        """A launch for each of them, one after another."""
+        parts, begin = [], 0
+        for length in lengths:
+            rows = slice(begin, begin + length)
+            parts.append(Ours(self.library, self.q[rows], self.k[rows], self.v[rows]))
+            begin += length
+
+        def run():
+            for part in parts:
+                part.dense()
+
+        return run
+
     def blocks(self, lists):
         pointer, number = ctypes.c_void_p, ctypes.c_int64
         assert self.library.lacuna_blocks(
@@ -220,6 +247,16 @@ def flex_arm(q, k, v, lists):
     return lambda: flex(q, k, v, block_mask=mask, enable_gqa=True)
 
 
+def ragged_batch(library, dim, seconds):
+    """Eight sequences in one launch, beside the same eight one after another."""
+    lengths = [2048, 65536, 4096, 16384, 32768, 8192, 3000, 50001]
+    make = lambda heads: torch.randn(sum(lengths), heads, dim, dtype=torch.bfloat16, device="cuda")
+    ours = Ours(library, make(HEADS_Q), make(HEADS_KV), make(HEADS_KV))
+    times = measure({"batch": ours.ragged(lengths), "parts": ours.parts(lengths)}, seconds, False)
+    batch, parts = times["batch"][1], times["parts"][1]
+    print(f"# ragged {lengths}: batch {batch:.3f} ms, parts {parts:.3f} ms, {batch / parts:.3f}", file=sys.stderr)
+
+
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("library")
@@ -232,9 +269,12 @@ def main():
     parser.add_argument("--flex", action="store_true")
     parser.add_argument("--rest", action="store_true", help="rest before each arm, for burst rates")
     parser.add_argument("--no-peer", action="store_true")
+    parser.add_argument("--ragged", action="store_true", help="a ragged batch beside its parts")
     options = parser.parse_args()
     library = ctypes.CDLL(options.library)
     date = time.strftime("%Y-%m-%d")
+    if options.ragged:
+        return ragged_batch(library, options.dim, options.seconds)
     print(HEADER)
     for length in options.len:
         torch.manual_seed(0)
