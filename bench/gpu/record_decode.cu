@@ -150,23 +150,30 @@ struct Bench {
           tickets, {lacuna::attend_pages_tickets(lacuna::shape_of(args.problem), heads())});
     must(lacuna::attend_pages(exec, args));
   }
-  void score(Cuda exec, std::size_t layer) const {
+  void score(Cuda exec, std::size_t layer) const { must(lacuna::bound_scores(exec, score_args(layer))); }
+  lacuna::BoundScoresBatchArgs<T> score_args(std::size_t layer) const {
     lacuna::BoundScoresBatchArgs<T> args;
     args.problem = problem(layer);
     args.bounds =
         lacuna::dense_view<T const, 5>(bounds[layer % bounds.size()], {batch, kHeadsKv, pages_held(), 2, kDim});
     args.page_tokens = kPage;
     args.scores = lacuna::dense_view<float, 2>(scores, {rows(), pages_held()});
-    must(lacuna::bound_scores(exec, args));
+    return args;
   }
-  void pick(Cuda exec) const {
+  void select(Cuda exec, std::size_t layer) const {
+    lacuna::PickBoundedPagesBatchArgs<T> args{score_args(layer), pick_args(),
+                                              lacuna::dense_view<std::int32_t, 1>(tickets, {rows()})};
+    must(lacuna::pick_bounded_pages(exec, args));
+  }
+  void pick(Cuda exec) const { must(lacuna::pick_pages(exec, pick_args())); }
+  lacuna::PickPagesBatchArgs pick_args() const {
     lacuna::PickPagesBatchArgs args;
     args.scores = lacuna::dense_view<float const, 2>(scores, {rows(), pages_held()});
     args.wanted = lacuna::dense_view<std::int32_t const, 1>(wanted, {rows()});
     args.lens = {lens, {batch, kHeadsKv}, {1, 0}};
     args.index = index();
     args.scratch = {memory, memory_bytes};
-    must(lacuna::pick_pages(exec, args));
+    return args;
   }
 
   template <class Step>
@@ -202,12 +209,12 @@ void quest(cudaStream_t stream, std::int64_t batch, std::int64_t len, std::int64
   b.make(Cuda{stream});
   char const* const name = per_head ? "quest per query head" : "quest";
   b.report(stream, name, b.kv_bytes() + b.bound_bytes(), [&](Cuda e, std::size_t l) {
-    b.score(e, l);
-    b.pick(e);
+    b.select(e, l);
     b.attend(e, l, true);
   });
   if (!parts) return;
   b.report(stream, "  score", b.bound_bytes(), [&](Cuda e, std::size_t l) { b.score(e, l); });
+  b.report(stream, "  score and pick", b.bound_bytes(), [&](Cuda e, std::size_t l) { b.select(e, l); });
   b.report(stream, "  pick", 0.0, [&](Cuda e, std::size_t) { b.pick(e); });
   b.report(stream, "  attend", b.kv_bytes(), [&](Cuda e, std::size_t l) { b.attend(e, l, true); });
 }

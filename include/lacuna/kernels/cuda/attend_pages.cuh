@@ -20,7 +20,7 @@ namespace cuda {
 /// keys and values once (2 * 16 * dim * 2 bytes); writes rows that lie wholly in its part, and for others one partial
 /// state (rows * (dim + 2) floats).
 template <class Traits>
-__global__ void __launch_bounds__(Traits::threads, 2)
+__global__ void __launch_bounds__(Traits::threads, Traits::blocks)
     attend_pages_kernel(PageRows<typename Traits::T> const rows, PageOut<typename Traits::T> const out) {
   extern __shared__ __align__(128) unsigned char page_smem[];
   __shared__ std::int32_t tokens[Traits::warps][Traits::stages][kChunkTokens];
@@ -30,19 +30,19 @@ __global__ void __launch_bounds__(Traits::threads, 2)
   if (out.tickets == nullptr && part == 0) {  // the launch that merges would have to add up all lengths again
     if (threadIdx.x == 0) *out.part_chunks = cut.chunks;
   }
-  for (int row = part; row < rows.count(); row += Traits::parts)
-    if (PageRow const r = rows.at(row); r.chunks == 0 && r.pairs > 0) answer_nothing<Traits>(rows, r, out);
 
-  std::int64_t row_begin = cut.row_begin;
+  std::int32_t row_begin = cut.row_begin;
   int index = cut.row;
-  for (std::int64_t at = cut.begin; at < cut.end; ++index) {
+  for (std::int32_t at = cut.begin; at < cut.end; ++index) {
     PageRow const row = rows.at(index);
-    std::int64_t const row_end = row_begin + row.chunks;
-    std::int64_t const end = min(cut.end, row_end);
+    std::int32_t const row_end = row_begin + row.chunks;
+    std::int32_t const end = min(cut.end, row_end);
     if (at < end) {
       WarpState<Traits> state;
+      Queries<Traits> queries;
+      queries.shared = reinterpret_cast<uint4*>(page_smem + Traits::warps * Traits::ring_bytes);
       walk_chunks<Traits>(rows, row, at - row_begin + warp, end - row_begin, page_smem + warp * Traits::ring_bytes,
-                          tokens[warp], state);
+                          tokens[warp], queries, state);
       leave_state<Traits>(state, page_smem + warp * Traits::ring_bytes);
       __syncthreads();
       int const first_part = static_cast<int>(row_begin / cut.chunks);
@@ -61,6 +61,8 @@ __global__ void __launch_bounds__(Traits::threads, 2)
     at = end;
     row_begin = row_end;
   }
+  for (int row = part; row < rows.count(); row += Traits::parts)
+    if (PageRow const r = rows.at(row); r.chunks == 0 && r.pairs > 0) answer_nothing<Traits>(rows, r, out);
 }
 
 template <class T, int Dim, bool Tall>
@@ -117,7 +119,7 @@ inline cuda::PageScratch reserve_attend_pages(Cuda, BatchShape const& shape, std
   std::int64_t const slots = cuda::kPageParts + attend_pages_tickets(shape, heads);
   std::int64_t const rows = std::min<std::int64_t>(shape.each.len_q * group, cuda::kTileRows) > 8 ? 16 : 8;
   return {memory.take<float>(slots * rows * shape.each.dim), memory.take<float>(slots * rows * 2),
-          memory.take<std::int64_t>(1)};
+          memory.take<std::int32_t>(1)};
 }
 
 template <class T>
@@ -131,6 +133,8 @@ Status attend_pages(Cuda exec, AttendPagesBatchArgs<T> const& args) {
   if (args.tickets.data != nullptr && args.tickets.extent(0) < attend_pages_tickets(shape, heads))
     return Status::invalid("attend_pages: fewer tickets than attend_pages_tickets()", args.tickets.extent(0),
                            attend_pages_tickets(shape, heads));
+  if (attend_pages_tickets(shape, heads) * ((problem.max_len_k + 15) / 16 + 1) > INT32_MAX)
+    return Status::invalid("attend_pages: more tokens in all rows than 16 * 2^31 on the device");
   Workspace memory = args.scratch;
   cuda::PageScratch const scratch = reserve_attend_pages(exec, shape, heads, memory);
   if (Status s = memory.check("attend_pages: the workspace is smaller than planned"); !s) return s;

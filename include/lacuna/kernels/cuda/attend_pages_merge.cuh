@@ -4,6 +4,8 @@
 
 #include "lacuna/core/problem.hpp"
 #include "lacuna/kernels/cuda/attend_pages_row.cuh"
+#include "lacuna/kernels/cuda/primitives/warp.cuh"
+#include "lacuna/kernels/cuda/ticket.cuh"
 
 namespace lacuna::cuda {
 
@@ -13,7 +15,7 @@ inline constexpr int kPageParts = 264;  // AttendPagesTraits::parts of every ins
 struct PageScratch {
   float* sums = nullptr;                // [slots, rows, dim], weighted values relative to the highest logit
   float* states = nullptr;              // [slots, rows, 2], highest logit and sum of weights, base 2
-  std::int64_t* part_chunks = nullptr;  // what page_plan.cuh cut with
+  std::int32_t* part_chunks = nullptr;  // what page_plan.cuh cut with
 };
 
 template <class T>
@@ -24,7 +26,7 @@ struct PageOut {
   std::int64_t lse_stride_token, lse_stride_head;
   float* sums;
   float* states;
-  std::int64_t* part_chunks;
+  std::int32_t* part_chunks;
   std::int32_t* tickets;  // one per row of work, or null
 
   PageOut(AttentionOut<T> const& answer, PageScratch const& scratch, std::int32_t* tickets)
@@ -90,7 +92,6 @@ __device__ __forceinline__ void write_answer(PageRows<typename Traits::T> const&
                                              PageOut<typename Traits::T> const& out, int r, int channel, float2 sum,
                                              float2 state) {
   using T = typename Traits::T;
-  constexpr float kLog2E = 1.4426950408889634F, kLn2 = 0.6931471805599453F;
   int const pair = row.first_pair + r;
   std::int64_t const token = row.first_query + pair / rows.group;
   int const head = row.head * rows.group + pair % rows.group;
@@ -142,19 +143,6 @@ __device__ __forceinline__ void leave_part(PageOut<typename Traits::T> const& ou
   }
 }
 
-/// Whether all others of a row have left their part. The last one finds the ticket at `others` and leaves zero.
-__device__ __forceinline__ bool is_last(std::int32_t* ticket, int others) {
-  __shared__ bool last;
-  __threadfence();
-  __syncthreads();
-  if (threadIdx.x == 0)
-    last =
-        atomicInc(reinterpret_cast<unsigned*>(ticket), static_cast<unsigned>(others)) == static_cast<unsigned>(others);
-  __syncthreads();
-  __threadfence();
-  return last;
-}
-
 /// The answer of a row from its parts, in their order, whoever calls it. Uses parts * rows * 4 bytes of smem and 1 KB.
 template <class Traits>
 __device__ void merge_parts(PageRows<typename Traits::T> const& rows, PageRow const& row,
@@ -181,20 +169,27 @@ __device__ void merge_parts(PageRows<typename Traits::T> const& rows, PageRow co
     if (lane_id() == 0) totals[r] = {highest, sum};
   }
   __syncthreads();
-  constexpr int kQuads = Traits::dim / 4;
+  constexpr int kQuads = Traits::dim / 4, kAtOnce = 12;  // loads in flight of a thread
   for (int i = static_cast<int>(threadIdx.x); i < row.pairs * kQuads; i += Traits::threads) {
     int const r = i / kQuads, channel = i % kQuads * 4;
     float4 sum{0.0F, 0.0F, 0.0F, 0.0F};
     float const* const sums = out.sums + (first_slot * Traits::rows + r) * Traits::dim + channel;
-#pragma unroll 16
-    for (int p = 0; p < parts; ++p) {
-      float4 const values =
-          __ldcg(reinterpret_cast<float4 const*>(sums + std::int64_t{p} * Traits::rows * Traits::dim));
-      float const weight = weights[p * Traits::rows + r];
-      sum.x += weight * values.x;
-      sum.y += weight * values.y;
-      sum.z += weight * values.z;
-      sum.w += weight * values.w;
+    for (int first = 0; first < parts; first += kAtOnce) {
+      float4 values[kAtOnce];
+#pragma unroll
+      for (int p = 0; p < kAtOnce; ++p)
+        if (first + p < parts)
+          values[p] =
+              __ldcg(reinterpret_cast<float4 const*>(sums + std::int64_t{first + p} * Traits::rows * Traits::dim));
+#pragma unroll
+      for (int p = 0; p < kAtOnce; ++p) {
+        if (first + p >= parts) continue;
+        float const weight = weights[(first + p) * Traits::rows + r];
+        sum.x += weight * values[p].x;
+        sum.y += weight * values[p].y;
+        sum.z += weight * values[p].z;
+        sum.w += weight * values[p].w;
+      }
     }
     write_answer<Traits>(rows, row, out, r, channel, {sum.x, sum.y}, totals[r]);
     write_answer<Traits>(rows, row, out, r, channel + 2, {sum.z, sum.w}, totals[r]);
@@ -217,7 +212,7 @@ __global__ void __launch_bounds__(Traits::threads)
   __syncthreads();
   PageRow const row = rows.at(index);
   if (row.chunks == 0) return;
-  std::int64_t const begin = static_cast<std::int64_t>(row_begin), part_chunks = *out.part_chunks;
+  std::int32_t const begin = static_cast<std::int32_t>(row_begin), part_chunks = *out.part_chunks;
   int const first = static_cast<int>(begin / part_chunks);
   int const last = static_cast<int>((begin + row.chunks - 1) / part_chunks);
   if (first < last) merge_parts<Traits>(rows, row, out, first + index, last - first + 1, page_smem);

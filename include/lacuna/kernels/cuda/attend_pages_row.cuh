@@ -15,11 +15,14 @@ struct AttendPagesTraits {
   using T = Element;
   static constexpr int dim = Dim, rows = Tall ? 16 : 8;
   static constexpr int warps = Dim > 128 ? 2 : 4, threads = 32 * warps;
-  static constexpr int stages = Dim == 64 ? 6 : 3;            // 96 KB a block: two fit an SM of 228 KB
+  static constexpr int blocks = Dim > 128 ? 3 : 2;            // of an SM with 228 KB
+  static constexpr int stages = Dim > 128 ? 2 : 384 / Dim;    // 192 KB in flight with all blocks
   static constexpr int pieces = Dim / 8;                      // of 16 bytes in a row of k or v
   static constexpr int tile_bytes = kChunkTokens * Dim * 2;   // 16 rows of k, or of v
   static constexpr int ring_bytes = stages * 2 * tile_bytes;  // a warp's own
-  static constexpr int smem_bytes = warps * ring_bytes;
+  static constexpr bool queries_in_smem = Dim > 128;          // registers hold no more than the answer
+  static constexpr int queries_bytes = queries_in_smem ? Dim / 16 * 32 * 16 : 0;
+  static constexpr int smem_bytes = warps * ring_bytes + queries_bytes;
   static constexpr int pitch = Dim + 8;  // floats between rows that warps merge
   static constexpr int parts = 264;      // whatever the device: bits must not depend on it
   static_assert(rows * (pitch + 2) * 4 <= ring_bytes, "a warp leaves its sums in its own ring");
@@ -37,97 +40,108 @@ __device__ __forceinline__ std::uint32_t piece_offset(int row, int piece) {
   return static_cast<std::uint32_t>((piece >> 3) * (kChunkTokens * 128) + row * 128 + (((piece ^ row) & 7) << 4));
 }
 
-/// Where a warp stands in its share of a row's tokens. List entry, page table and keys depend on each other, so that
-/// each is read one chunk ahead of the next: no load waits for the one before it in the same step. Lanes j and j + 16
-/// look after token j of a chunk.
+/// Where the tokens of a row lie. List entry, page table and keys depend on each other: what is called for one chunk
+/// should have been loaded with the chunk before. Lanes j and j + 16 look after token j of a chunk.
 template <class T>
-struct ChunkWalk {
+struct RowTokens {
   PageRows<T> const& rows;
   PageRow const& row;
   std::int32_t const* list;
-  std::int64_t next, end, step;  // chunks: the one whose list entry is read next
-  std::int32_t token_ahead = -1, token = -1;
-  std::int32_t page = 0;
-  std::int32_t entry = -1;
 
-  __device__ ChunkWalk(PageRows<T> const& rows, PageRow const& row, std::int64_t first, std::int64_t end, int step)
-      : rows(rows), row(row), list(rows.list(row)), next(first), end(end), step(step) {
-    advance();
-    advance();
-  }
-
-  /// After this `token` is that of the chunk which was ahead, and `page` its entry of the page table.
-  __device__ void advance() {
-    token = token_ahead;
-    if (token >= 0 && rows.problem.page_table != nullptr)
-      page = rows.problem.page_table[row.sequence * rows.problem.table_stride_sequence +
-                                     row.head_kv * rows.problem.table_stride_head + token / rows.problem.page_tokens];
-    token_ahead = -1;
-    if (next < end) {
-      std::int64_t const place = next * kChunkTokens + (lane_id() & 15);
-      std::int64_t at = place + row.start;
-      if (list != nullptr && place < row.tokens) {
-        std::int32_t const unit = static_cast<std::int32_t>(place / rows.unit_tokens);
-        at = std::int64_t{list[unit]} * rows.unit_tokens + place % rows.unit_tokens;
-      }
-      token_ahead = place < row.tokens && at >= row.oldest && at < row.len_k ? static_cast<std::int32_t>(at) : -1;
+  /// -1: there is none.
+  __device__ std::int32_t token(std::int32_t chunk) const {
+    std::int32_t const place = chunk * kChunkTokens + (lane_id() & 15);
+    if (place >= row.tokens) return -1;
+    std::int32_t at = place + row.start;
+    if (list != nullptr) {
+      auto const unit = static_cast<unsigned>(place) / static_cast<unsigned>(rows.unit_tokens);
+      at = list[unit] * rows.unit_tokens + (place - static_cast<std::int32_t>(unit) * rows.unit_tokens);
     }
-    next += step;
+    return at >= row.oldest && at < row.len_k ? at : -1;
   }
 
-  /// Elements from the beginning of k and of v.
-  __device__ std::int64_t offset() const {
+  __device__ std::int32_t page(std::int32_t token) const {
     DeviceProblem<T> const& p = rows.problem;
+    if (token < 0 || p.page_table == nullptr) return 0;
+    return p.page_table[row.sequence * p.table_stride_sequence + row.head_kv * p.table_stride_head +
+                        static_cast<unsigned>(token) / static_cast<unsigned>(p.page_tokens)];
+  }
+
+  /// Elements from the beginning of k and of v; -1 for no token.
+  __device__ std::int64_t offset(std::int32_t token, std::int32_t page) const {
+    DeviceProblem<T> const& p = rows.problem;
+    if (token < 0) return -1;
     if (p.page_table == nullptr) {
       std::int64_t const first = p.first_token != nullptr ? p.first_token[row.sequence] : 0;
       return row.head_kv * p.stride_head + (first + token) * p.stride_token;
     }
-    return page * p.stride_page + row.head_kv * p.stride_head + token % p.page_tokens * p.stride_token;
+    return page * p.stride_page + row.head_kv * p.stride_head +
+           static_cast<unsigned>(token) % static_cast<unsigned>(p.page_tokens) * p.stride_token;
   }
 };
 
-/// Starts copying the walk's chunk into a stage. Tokens that do not exist become zeros, and are named -1.
+/// Starts copying a chunk into a stage. Tokens that do not exist become zeros, and are named -1.
 template <class Traits>
-__device__ __forceinline__ void copy_chunk(ChunkWalk<typename Traits::T> const& walk, std::uint32_t stage,
-                                           std::int32_t* tokens) {
-  using T = typename Traits::T;
-  std::int64_t const own = walk.token >= 0 ? walk.offset() : -1;
-  if (lane_id() < kChunkTokens) tokens[lane_id()] = walk.token;
-  constexpr int kRowsAtOnce = 32 / Traits::pieces > 0 ? 32 / Traits::pieces : 1;
-  constexpr int kPiecesAtOnce = Traits::pieces < 32 ? Traits::pieces : 32;
+__device__ __forceinline__ void copy_chunk(RowTokens<typename Traits::T> const& of, std::int32_t token,
+                                           std::int32_t page, std::uint32_t stage, std::int32_t* tokens) {
+  static_assert(sizeof(typename Traits::T) == 2);
+  std::int64_t const own = of.offset(token, page);
+  if (lane_id() < kChunkTokens) tokens[lane_id()] = token;
+  constexpr int kPiecesAtOnce = Traits::pieces < 32 ? Traits::pieces : 32, kRowsAtOnce = 32 / kPiecesAtOnce;
   int const sub_row = lane_id() / kPiecesAtOnce, piece = lane_id() % kPiecesAtOnce;
 #pragma unroll
   for (int i = 0; i < kChunkTokens; i += kRowsAtOnce) {
     std::int64_t const from = __shfl_sync(kAllLanes, own, i + sub_row);
     std::uint32_t const to = stage + piece_offset(i + sub_row, piece);
     std::int64_t const at = from >= 0 ? from + piece * 8 : 0;
-    copy16_or_zero(to, walk.rows.problem.k + at, from >= 0 ? 16 : 0);
-    copy16_or_zero(to + Traits::tile_bytes, walk.rows.problem.v + at, from >= 0 ? 16 : 0);
+    copy16_or_zero(to, of.rows.problem.k + at, from >= 0 ? 16 : 0);
+    copy16_or_zero(to + Traits::tile_bytes, of.rows.problem.v + at, from >= 0 ? 16 : 0);
   }
-  static_assert(sizeof(T) == 2);
 }
 
-/// Rows g and g + 8 of the queries, as A of the products with k.
+/// A of the products of one step of 16 channels with k: rows g and g + 8 of the queries.
 template <class Traits>
-__device__ __forceinline__ void load_queries(PageRows<typename Traits::T> const& rows, PageRow const& row,
-                                             std::uint32_t (&q)[Traits::dim / 16][4]) {
-  int const g = lane_id() / 4, t = lane_id() % 4;
+__device__ __forceinline__ uint4 load_query(PageRows<typename Traits::T> const& rows, PageRow const& row, int step) {
+  int const g = lane_id() / 4, x = 16 * step + 2 * (lane_id() % 4);
+  std::uint32_t q[4] = {0, 0, 0, 0};
 #pragma unroll
-  for (int half = 0; half < 2; ++half) {
-    int const r = g + 8 * half, pair = row.first_pair + r;
-    bool const there = (half == 0 || Traits::rows > 8) && r < row.pairs;
+  for (int half = 0; half < Traits::rows / 8; ++half) {
+    if (g + 8 * half >= row.pairs) continue;
+    int const pair = row.first_pair + g + 8 * half, query = pair / rows.group;
     auto const* const from = reinterpret_cast<std::uint16_t const*>(
-        there ? rows.problem.query(row.first_query + pair / rows.group, row.head * rows.group + pair % rows.group)
-              : rows.problem.q);
+        rows.problem.query(row.first_query + query, row.head * rows.group + (pair - query * rows.group)));
+    bool const paired = reinterpret_cast<std::uintptr_t>(from) % 4 == 0;
 #pragma unroll
-    for (int k = 0; k < Traits::dim / 16; ++k)
-#pragma unroll
-      for (int side = 0; side < 2; ++side) {
-        int const x = 16 * k + 8 * side + 2 * t;
-        q[k][2 * side + half] = there ? from[x] | std::uint32_t{from[x + 1]} << 16 : 0;
-      }
+    for (int side = 0; side < 2; ++side)
+      q[2 * side + half] = paired ? *reinterpret_cast<std::uint32_t const*>(from + x + 8 * side)
+                                  : from[x + 8 * side] | std::uint32_t{from[x + 8 * side + 1]} << 16;
   }
+  return {q[0], q[1], q[2], q[3]};
 }
+
+/// The queries of a row of work, in registers or where the block keeps them for all its warps.
+template <class Traits>
+struct Queries {
+  uint4 held[Traits::queries_in_smem ? 1 : Traits::dim / 16];
+  uint4* shared;  // [dim / 16, 32]
+
+  __device__ void load(PageRows<typename Traits::T> const& rows, PageRow const& row) {
+    if constexpr (Traits::queries_in_smem) {
+      for (int step = warp_id(); step < Traits::dim / 16; step += Traits::warps)
+        shared[step * 32 + lane_id()] = load_query<Traits>(rows, row, step);
+      __syncthreads();
+    } else {
+#pragma unroll
+      for (int step = 0; step < Traits::dim / 16; ++step) held[step] = load_query<Traits>(rows, row, step);
+    }
+  }
+  __device__ uint4 operator[](int step) const {
+    if constexpr (Traits::queries_in_smem)
+      return shared[step * 32 + lane_id()];
+    else
+      return held[step];
+  }
+};
 
 /// What a row of a tile may see.
 struct Visible {
@@ -135,10 +149,9 @@ struct Visible {
 };
 
 template <class Traits>
-__device__ __forceinline__ void add_chunk(PageRows<typename Traits::T> const& rows,
-                                          std::uint32_t const (&q)[Traits::dim / 16][4], std::uint32_t stage,
-                                          std::int32_t const* tokens, bool masked, Visible const& visible,
-                                          WarpState<Traits>& state) {
+__device__ __forceinline__ void add_chunk(PageRows<typename Traits::T> const& rows, Queries<Traits> const& q,
+                                          std::uint32_t stage, std::int32_t const* tokens, bool masked,
+                                          Visible const& visible, WarpState<Traits>& state) {
   using T = typename Traits::T;
   constexpr int kHalves = Traits::rows / 8;
   int const lane = lane_id(), t = lane % 4;
@@ -148,11 +161,12 @@ __device__ __forceinline__ void add_chunk(PageRows<typename Traits::T> const& ro
   for (int k = 0; k < Traits::dim / 16; ++k) {
     std::uint32_t tiles[4];
     load_matrices(tiles, stage + piece_offset(k_row, 2 * k + k_side));
-    mma<T>(s[0], q[k], tiles[0], tiles[1]);
-    mma<T>(s[1], q[k], tiles[2], tiles[3]);
+    uint4 const a4 = q[k];
+    std::uint32_t const a[4] = {a4.x, a4.y, a4.z, a4.w};
+    mma<T>(s[0], a, tiles[0], tiles[1]);
+    mma<T>(s[1], a, tiles[2], tiles[3]);
   }
 
-  constexpr float kLog2E = 1.4426950408889634F;
   float factor = rows.problem.scale * kLog2E;
   if (rows.problem.soft_cap > 0.0F) {
     float const inner = rows.problem.scale / rows.problem.soft_cap;
@@ -209,8 +223,9 @@ __device__ __forceinline__ void add_chunk(PageRows<typename Traits::T> const& ro
 /// A warp's share of chunks [first, end) of a row: every `warps`-th. `ring` is the warp's own.
 template <class Traits>
 __device__ __forceinline__ void walk_chunks(PageRows<typename Traits::T> const& rows, PageRow const& row,
-                                            std::int64_t first, std::int64_t end, unsigned char* ring,
-                                            std::int32_t (*tokens)[kChunkTokens], WarpState<Traits>& state) {
+                                            std::int32_t first, std::int32_t end, unsigned char* ring,
+                                            std::int32_t (*tokens)[kChunkTokens], Queries<Traits>& q,
+                                            WarpState<Traits>& state) {
   std::uint32_t const base = smem_address(ring);
   int const g = lane_id() / 4;
 #pragma unroll
@@ -219,15 +234,21 @@ __device__ __forceinline__ void walk_chunks(PageRows<typename Traits::T> const& 
   state.highest[0] = state.highest[1] = -INFINITY;
   state.sum[0] = state.sum[1] = 0.0F;
 
-  ChunkWalk<typename Traits::T> walk(rows, row, first, end, Traits::warps);
+  RowTokens<typename Traits::T> const of{rows, row, rows.list(row)};
+  constexpr int kStages = Traits::stages, kStep = Traits::warps;
+  std::int32_t token[kStages + 2], page[kStages + 1];  // the first loads of all stages wait for each other just twice
 #pragma unroll
-  for (int stage = 0; stage < Traits::stages; ++stage) {
-    copy_chunk<Traits>(walk, base + stage * 2 * Traits::tile_bytes, tokens[stage]);
+  for (int i = 0; i < kStages + 2; ++i) token[i] = first + i * kStep < end ? of.token(first + i * kStep) : -1;
+#pragma unroll
+  for (int i = 0; i < kStages + 1; ++i) page[i] = of.page(token[i]);
+#pragma unroll
+  for (int i = 0; i < kStages; ++i) {
+    if (first + i * kStep < end)
+      copy_chunk<Traits>(of, token[i], page[i], base + i * 2 * Traits::tile_bytes, tokens[i]);
     close_copy_group();
-    walk.advance();
   }
-  std::uint32_t q[Traits::dim / 16][4];
-  load_queries<Traits>(rows, row, q);
+  std::int32_t next_token = token[kStages], next_page = page[kStages], token_after = token[kStages + 1];
+  q.load(rows, row);
   Visible visible;
 #pragma unroll
   for (int half = 0; half < 2; ++half) {
@@ -241,17 +262,20 @@ __device__ __forceinline__ void walk_chunks(PageRows<typename Traits::T> const& 
       max(0, rows.position(row, row.first_pair + row.pairs - 1) - rows.problem.window_tokens + 1);
 
   int stage = 0;
-  for (std::int64_t chunk = first; chunk < end; chunk += Traits::warps) {
+  for (std::int32_t chunk = first; chunk < end; chunk += kStep) {
     wait_copy_groups<Traits::stages - 1>();
     __syncwarp();
-    std::int32_t const token = tokens[stage][lane_id() & 15];
-    bool const masked = __any_sync(kAllLanes, token < all_oldest || token > all_newest);
+    std::int32_t const held = tokens[stage][lane_id() & 15];
+    bool const masked = __any_sync(kAllLanes, held < all_oldest || held > all_newest);
     std::uint32_t const at = base + stage * 2 * Traits::tile_bytes;
     add_chunk<Traits>(rows, q, at, tokens[stage], masked, visible, state);
     __syncwarp();
-    copy_chunk<Traits>(walk, at, tokens[stage]);
+    if (chunk + kStages * kStep < end) copy_chunk<Traits>(of, next_token, next_page, at, tokens[stage]);
     close_copy_group();
-    walk.advance();
+    next_page = of.page(token_after);
+    next_token = token_after;
+    std::int32_t const after = chunk + (kStages + 2) * kStep;
+    token_after = after < end ? of.token(after) : -1;
     stage = stage + 1 == Traits::stages ? 0 : stage + 1;
   }
   wait_copy_groups<0>();

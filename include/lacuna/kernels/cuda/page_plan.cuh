@@ -20,7 +20,7 @@ struct PageRow {
   std::int32_t len_k;                    // tokens held
   std::int32_t oldest;                   // no query sees a token before it
   std::int32_t start;                    // without a list: the first token read, a multiple of kChunkTokens
-  std::int64_t tokens;                   // listed or seen, those behind the length included
+  std::int32_t tokens;                   // listed or seen, those behind the length included
   std::int32_t chunks;
 };
 
@@ -43,10 +43,11 @@ struct PageRows {
 
   __device__ PageRow at(int index) const {
     PageRow row{};
-    int const tile = index % tiles;
-    row.head = index / tiles % heads;
-    row.sequence = index / tiles / heads;
-    row.head_kv = row.head * group / problem.group;
+    auto const rest = static_cast<unsigned>(index) / static_cast<unsigned>(tiles);
+    int const tile = index - static_cast<int>(rest) * tiles;
+    row.sequence = static_cast<int>(rest / static_cast<unsigned>(heads));
+    row.head = static_cast<int>(rest) - row.sequence * heads;
+    row.head_kv = heads == problem.heads_kv ? row.head : row.head / problem.group;
     row.first_query = problem.first_query(row.sequence);
     row.queries = problem.len_q(row.sequence);
     row.first_pair = tile * kTileRows;
@@ -55,12 +56,12 @@ struct PageRows {
     if (row.pairs <= 0) return row;
     row.oldest = max(0, position(row, row.first_pair) - problem.window_tokens + 1);
     if (units != nullptr) {
-      row.tokens = std::int64_t{counts[(std::int64_t{row.sequence} * heads + row.head) * counts_stride]} * unit_tokens;
+      row.tokens = counts[(std::int64_t{row.sequence} * heads + row.head) * counts_stride] * unit_tokens;
     } else {
       row.start = row.oldest / kChunkTokens * kChunkTokens;
       row.tokens = position(row, row.first_pair + row.pairs - 1) + 1 - row.start;
     }
-    row.chunks = static_cast<std::int32_t>((max(row.tokens, std::int64_t{0}) + kChunkTokens - 1) / kChunkTokens);
+    row.chunks = (max(row.tokens, 0) + kChunkTokens - 1) / kChunkTokens;
     return row;
   }
 
@@ -73,32 +74,32 @@ struct PageRows {
 /// The chunks of all rows, one after the other, are cut in equal parts, one for each block: rows long and short share
 /// the machine evenly. Where a part begins follows from the lengths and a constant, so results repeat bit for bit.
 struct PagePart {
-  std::int64_t chunks;      // in a part; a multiple of the warps of a block
-  std::int64_t begin, end;  // this part; empty where there is no work left
-  std::int64_t row_begin;   // where its first row begins
+  std::int32_t chunks;      // in a part; a multiple of the warps of a block
+  std::int32_t begin, end;  // this part; empty where there is no work left
+  std::int32_t row_begin;   // where its first row begins
   int row;
 };
 
 /// Called by all threads of a block. Reads the length or the count of every row.
 template <int Threads, class T>
 __device__ PagePart cut_part(PageRows<T> const& rows, int part, int parts) {
-  __shared__ std::int64_t warp_sums[Threads / 32];
-  __shared__ std::int64_t found_begin;
+  __shared__ std::int32_t warp_sums[Threads / 32];
+  __shared__ std::int32_t found_begin;
   __shared__ int found_row;
   int const count = rows.count(), own = (count + Threads - 1) / Threads;
   int const first = min(count, static_cast<int>(threadIdx.x) * own), last = min(count, first + own);
-  std::int64_t sum = 0;
+  std::int32_t sum = 0;
   for (int row = first; row < last; ++row) sum += rows.at(row).chunks;
-  std::int64_t before = sum;
+  std::int32_t before = sum;
 #pragma unroll
   for (int distance = 1; distance < 32; distance *= 2) {
-    std::int64_t const other = __shfl_up_sync(kAllLanes, before, distance);
+    std::int32_t const other = __shfl_up_sync(kAllLanes, before, distance);
     if (lane_id() >= distance) before += other;
   }
   if (lane_id() == 31) warp_sums[threadIdx.x / 32U] = before;
   before -= sum;
   __syncthreads();
-  std::int64_t total = 0;
+  std::int32_t total = 0;
 #pragma unroll
   for (int warp = 0; warp < Threads / 32; ++warp) {
     if (warp < static_cast<int>(threadIdx.x / 32U)) before += warp_sums[warp];
@@ -106,13 +107,13 @@ __device__ PagePart cut_part(PageRows<T> const& rows, int part, int parts) {
   }
   constexpr int kWarps = Threads / 32;
   PagePart cut{};
-  cut.chunks = max((total + parts - 1) / parts, std::int64_t{1});
+  cut.chunks = max((total + parts - 1) / parts, 1);
   cut.chunks = (cut.chunks + kWarps - 1) / kWarps * kWarps;
   cut.begin = min(cut.chunks * part, total);
   cut.end = min(cut.begin + cut.chunks, total);
   if (cut.begin < cut.end && before <= cut.begin && cut.begin < before + sum) {
     int row = first;
-    for (std::int64_t chunks = rows.at(row).chunks; before + chunks <= cut.begin; chunks = rows.at(row).chunks) {
+    for (std::int32_t chunks = rows.at(row).chunks; before + chunks <= cut.begin; chunks = rows.at(row).chunks) {
       before += chunks;
       ++row;
     }

@@ -60,7 +60,14 @@ __device__ __forceinline__ std::uint32_t score_key(float score) {
   return (bits & 0x80000000U) != 0 ? ~bits : bits | 0x80000000U;
 }
 
-/// Keys of scores first, first + 1, ...; 0 from `available` on.
+/// The score of a key.
+__device__ __forceinline__ float key_score(std::uint32_t key) {
+  return __uint_as_float((key & 0x80000000U) != 0 ? key & 0x7fffffffU : ~key);
+}
+inline constexpr std::uint32_t kKeyOfMinusInfinity = 0x007fffffU, kKeyOfInfinity = 0xff800000U;
+
+/// Keys of scores first, first + 1, ...; 0 from `available` on. From the level-2 cache, where other blocks of the same
+/// launch may have left them.
 template <int Keys>
 __device__ __forceinline__ void load_keys(float const* scores, std::int32_t available, std::int32_t first,
                                           std::uint32_t (&key)[Keys]) {
@@ -68,7 +75,7 @@ __device__ __forceinline__ void load_keys(float const* scores, std::int32_t avai
   if (first + Keys <= available && reinterpret_cast<std::uintptr_t>(scores) % 16 == 0) {
 #pragma unroll
     for (int i = 0; i < Keys; i += 4) {
-      float4 const four = *reinterpret_cast<float4 const*>(scores + first + i);
+      float4 const four = __ldcg(reinterpret_cast<float4 const*>(scores + first + i));
       key[i] = score_key(four.x);
       key[i + 1] = score_key(four.y);
       key[i + 2] = score_key(four.z);
@@ -77,7 +84,7 @@ __device__ __forceinline__ void load_keys(float const* scores, std::int32_t avai
     return;
   }
 #pragma unroll
-  for (int i = 0; i < Keys; ++i) key[i] = first + i < available ? score_key(scores[first + i]) : 0;
+  for (int i = 0; i < Keys; ++i) key[i] = first + i < available ? score_key(__ldcg(scores + first + i)) : 0;
 }
 
 inline constexpr int kBins = 2048;
@@ -88,7 +95,7 @@ struct PickShared {
   static_assert(kBins % Threads == 0 && Threads % 32 == 0);
   std::uint32_t histogram[3][kBins];
   std::uint32_t sums[Threads / 32], others[Threads / 32];
-  std::uint32_t found_bin, found_count, found_left;
+  std::uint32_t found_bin, found_count, found_left, found_equal, few;
 };
 
 /// Units whose key is above `key` are kept, and `kept_at_cut` of the `at_cut` that have it. While the cut is being
@@ -145,47 +152,109 @@ __device__ __forceinline__ Cut narrow(PickShared<Threads>& shared, std::uint32_t
           static_cast<std::int32_t>(shared.found_left)};
 }
 
-/// Where to cut a row held in the registers of one block, so that `kept` of its units (at least one, not all) remain.
-template <int Threads, int Keys>
-__device__ __forceinline__ Cut find_cut(PickShared<Threads>& shared, std::uint32_t const (&key)[Keys],
-                                        std::int32_t available, std::int32_t kept) {
-  for (int bin = static_cast<int>(threadIdx.x); bin < 3 * kBins; bin += Threads) shared.histogram[0][bin] = 0;
-  std::uint32_t highest = 0, lowest = ~std::uint32_t{0};
-#pragma unroll
-  for (int i = 0; i < Keys; ++i) {
-    highest = max(highest, key[i]);
-    lowest = min(lowest, key[i] == 0 ? lowest : key[i]);
-  }
-  highest = __reduce_max_sync(kAllLanes, highest);
-  lowest = __reduce_min_sync(kAllLanes, lowest);
+struct KeyRange {
+  std::uint32_t lowest, highest;
+};
+
+template <int Threads>
+__device__ __forceinline__ KeyRange block_range(PickShared<Threads>& shared, KeyRange range) {
+  range.highest = warp_max(range.highest);
+  range.lowest = warp_min(range.lowest);
+  __syncthreads();
   if (lane_id() == 0) {
-    shared.sums[threadIdx.x / 32U] = highest;
-    shared.others[threadIdx.x / 32U] = lowest;
+    shared.sums[threadIdx.x / 32U] = range.highest;
+    shared.others[threadIdx.x / 32U] = range.lowest;
   }
   __syncthreads();
-  highest = __reduce_max_sync(kAllLanes, lane_id() < Threads / 32 ? shared.sums[lane_id()] : 0);
-  lowest = __reduce_min_sync(kAllLanes, lane_id() < Threads / 32 ? shared.others[lane_id()] : ~std::uint32_t{0});
-  if (highest == lowest) return {highest, available, kept};
+  range.highest = warp_max(lane_id() < Threads / 32 ? shared.sums[lane_id()] : 0);
+  range.lowest = warp_min(lane_id() < Threads / 32 ? shared.others[lane_id()] : ~std::uint32_t{0});
+  return range;
+}
 
-  // Scores of one row share most of their leading bits: the first histogram begins where they part.
-  int const parts_at = 31 - __clz(static_cast<int>(highest ^ lowest));
-  int above = parts_at + 1;  // bits from here on are known
-  Cut cut{above < 32 ? highest >> above << above : 0, available, kept};
+/// Narrows the cut among the keys of a range, of which `kept` remain, by the bits in which they differ.
+template <int Threads, int Keys>
+__device__ Cut cut_by_bits(PickShared<Threads>& shared, std::uint32_t const (&key)[Keys], KeyRange range, Cut cut) {
+  if (range.highest == range.lowest) return {range.highest, cut.at_cut, cut.kept_at_cut};
+  for (int bin = static_cast<int>(threadIdx.x); bin < 3 * kBins; bin += Threads) shared.histogram[0][bin] = 0;
+  int above = 32 - __clz(static_cast<int>(range.highest ^ range.lowest));  // bits from here on are known
+  cut.key = above < 32 ? range.highest >> above << above : 0;
   for (int step = 0; above > 0; ++step) {
     int const shift = max(0, above - kBinBits);
     __syncthreads();
 #pragma unroll
     for (int i = 0; i < Keys; ++i)
-      if (key[i] != 0 && (above == 32 || key[i] >> above == cut.key >> above))
+      if (key[i] >= range.lowest && key[i] <= range.highest && (above == 32 || key[i] >> above == cut.key >> above))
         atomicAdd(&shared.histogram[step][(key[i] >> shift) & (kBins - 1)], 1U);
     __syncthreads();
     // With fewer than 11 bits left the bins of the known ones above them stay empty, all but one.
-    Cut const next = narrow(shared, shared.histogram[step], cut, shift);
-    cut = next;
+    cut = narrow(shared, shared.histogram[step], cut, shift);
     above = shift;
-    if (cut.at_cut == cut.kept_at_cut) return {cut.key == 0 ? 0 : cut.key - 1, 0, 0};
   }
   return cut;
+}
+
+/// Where to cut a row held in the registers of one block, so that `kept` of its units (at least one, not all) remain.
+/// First by equal steps between the lowest and the highest finite score, which spread the scores over the bins whatever
+/// their size (bits would put most of a bell curve in a dozen); then among the few of one bin, each ranked against all.
+template <int Threads, int Keys>
+__device__ __forceinline__ Cut find_cut(PickShared<Threads>& shared, std::uint32_t const (&key)[Keys],
+                                        std::int32_t available, std::int32_t kept) {
+  constexpr int kFew = 512;
+  for (int bin = static_cast<int>(threadIdx.x); bin < kBins; bin += Threads) shared.histogram[0][bin] = 0;
+  if (threadIdx.x == 0) shared.few = 0;
+  KeyRange finite{~std::uint32_t{0}, 0};
+#pragma unroll
+  for (int i = 0; i < Keys; ++i) {
+    bool const counts = key[i] > kKeyOfMinusInfinity && key[i] < kKeyOfInfinity;
+    finite.highest = max(finite.highest, counts ? key[i] : 0);
+    finite.lowest = min(finite.lowest, counts ? key[i] : ~std::uint32_t{0});
+  }
+  finite = block_range(shared, finite);
+  float const low = key_score(finite.lowest), steps = (kBins - 3) / (key_score(finite.highest) - low);
+  bool const spread = finite.lowest < finite.highest && steps < INFINITY;
+  auto const bin_of = [&](std::uint32_t k) {
+    if (k >= kKeyOfInfinity) return kBins - 1;
+    if (k <= kKeyOfMinusInfinity) return 0;
+    return spread ? 1 + min(kBins - 3, static_cast<int>((key_score(k) - low) * steps)) : 1;
+  };
+#pragma unroll
+  for (int i = 0; i < Keys; ++i)
+    if (key[i] != 0) atomicAdd(&shared.histogram[0][bin_of(key[i])], 1U);
+  __syncthreads();
+  Cut cut = narrow(shared, shared.histogram[0], Cut{0, available, kept}, 0);
+  int const bin = static_cast<int>(cut.key);
+
+  if (cut.at_cut > kFew) {
+    KeyRange range{~std::uint32_t{0}, 0};
+#pragma unroll
+    for (int i = 0; i < Keys; ++i) {
+      bool const counts = key[i] != 0 && bin_of(key[i]) == bin;
+      range.highest = max(range.highest, counts ? key[i] : 0);
+      range.lowest = min(range.lowest, counts ? key[i] : ~std::uint32_t{0});
+    }
+    return cut_by_bits(shared, key, block_range(shared, range), cut);
+  }
+  std::uint32_t* const few = shared.histogram[1];
+#pragma unroll
+  for (int i = 0; i < Keys; ++i)
+    if (key[i] != 0 && bin_of(key[i]) == bin) few[atomicAdd(&shared.few, 1U)] = key[i];
+  __syncthreads();
+  for (int own = static_cast<int>(threadIdx.x); own < cut.at_cut; own += Threads) {
+    std::uint32_t const mine = few[own];
+    std::int32_t higher = 0, equal = 0;
+    for (int other = 0; other < cut.at_cut; ++other) {
+      higher += few[other] > mine ? 1 : 0;
+      equal += few[other] == mine ? 1 : 0;
+    }
+    if (higher < cut.kept_at_cut && cut.kept_at_cut <= higher + equal) {  // all that do are equal
+      shared.found_bin = mine;
+      shared.found_left = static_cast<std::uint32_t>(cut.kept_at_cut - higher);
+      shared.found_equal = static_cast<std::uint32_t>(equal);
+    }
+  }
+  __syncthreads();
+  return {shared.found_bin, static_cast<std::int32_t>(shared.found_equal),
+          static_cast<std::int32_t>(shared.found_left)};
 }
 
 struct PairSum {
@@ -228,6 +297,22 @@ __device__ __forceinline__ PairSum count_kept(std::uint32_t const (&key)[Keys], 
     sum.second += key[i] == cut.key ? 1 : 0;
   }
   return sum;
+}
+
+/// All of a row that fits the registers of a block, from its scores to its units.
+template <int Threads, int Keys>
+__device__ __forceinline__ void pick_row(PickShared<Threads>& shared, PickRows const& rows, int row) {
+  std::int32_t const first = static_cast<std::int32_t>(threadIdx.x) * Keys;
+  std::int32_t const available = rows.available(row);
+  std::int32_t const kept = rows.kept(row, available);
+  if (kept > 0) {
+    std::uint32_t key[Keys];
+    load_keys(rows.scores + row * rows.stride, available, first, key);
+    Cut const cut = kept < available ? find_cut(shared, key, available, kept) : Cut{0, 0, 0};
+    PairSum const own = count_kept(key, cut);
+    write_kept(rows, row, key, first, cut, block_prefix(shared, own.first, kept < available ? own.second : 0));
+  }
+  if (threadIdx.x == 0) rows.finish(row, kept);
 }
 
 }  // namespace lacuna::cuda
