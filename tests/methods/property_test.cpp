@@ -1,5 +1,6 @@
 #include "support/property.hpp"
 
+#include <algorithm>
 #include <array>
 #include <cstdint>
 #include <string>
@@ -98,63 +99,204 @@ reference::Inputs random_inputs(Random& random, bool one_query, Data data) {
   return in;
 }
 
-/// Empty, or what went wrong.
+/// Empty, or what is wrong with an answer: it should be attention over what the index keeps.
+template <class M>
+std::string explain(support::MethodRun<M> const& run, reference::Inputs const& in, support::ProblemCase<float>& c,
+                    Data data) {
+  if (!c.exactly_the_answer_was_written()) return "not exactly the answer was written";
+  double const share = lacuna::density(run.index(), in.window_tokens);
+  if (!(share >= 0.0 && share <= 1.0 + 1e-12)) return "density " + std::to_string(share);
+  auto const exact = reference::attend(in, [&](std::int64_t head, std::int64_t row) {
+    return lacuna::forgets(M::moment) ? reference::dense_keys(in, row) : support::keys_of(run.index(), in, head, row);
+  });
+  return support::explain_answer(c, exact, data);
+}
+
+template <class M>
+std::int64_t page_of(M const& method) {
+  if constexpr (requires { method.unit.tokens(1); })
+    return method.unit.tokens(1);
+  else
+    return 16;
+}
+
+bool same_bits(std::vector<double> const& a, std::vector<double> const& b) {
+  return std::equal(a.begin(), a.end(), b.begin(), b.end(),
+                    [](double x, double y) { return x == y || (x != x && y != y); });
+}
+
+/// The answer equals the oracle's, and another layout and another order of workers give the same bits.
+template <class M>
+std::string holds(M const& method, reference::Inputs const& in, Layout const& layout, Data data) {
+  std::vector<double> first;
+  for (int turn = 0; turn < 2; ++turn) {
+    support::BoundsCase<float> c(in, page_of(method), turn == 0 ? Layout{} : layout);
+    support::MethodRun<M> run(method, c.problem(), turn == 0 ? lacuna::Cpu{} : support::backwards(3));
+    if (std::string const why = run.run(c.problem(), c.problem_case().out()); !why.empty()) return why;
+    if (turn == 0) {
+      if (std::string const why = explain(run, in, c.problem_case(), data); !why.empty()) return why;
+      first = c.problem_case().answer();
+    } else if (!same_bits(first, c.problem_case().answer())) {
+      return "another layout or another order of workers changes a bit";
+    }
+  }
+  return "";
+}
+
 template <class M>
 std::string one_case(std::uint64_t seed) {
   Random random(seed);
   constexpr std::array<Data, 6> kData{Data::random,  Data::random, Data::ties,
                                       Data::nan_key, Data::huge,   Data::infinite_query};
   Data const data = kData[static_cast<std::size_t>(random.below(6))];
-  bool const step = M::moment == lacuna::Moment::each_step;
-  auto const in = random_inputs(random, step, data);
+  auto const in = random_inputs(random, M::moment == lacuna::Moment::each_step, data);
   M method;
   vary_method(method, random, in.heads_kv);
-  std::int64_t page = 16;
-  if constexpr (requires { method.unit.tokens(1); }) page = method.unit.tokens(1);
   auto const layouts = support::layouts();
-  Layout const layout = layouts[static_cast<std::size_t>(random.below(static_cast<std::int64_t>(layouts.size())))];
-  std::vector<double> first;
-  for (int turn = 0; turn < 2; ++turn) {
-    support::BoundsCase<float> c(in, page, turn == 0 ? Layout{} : layout);
-    support::MethodRun<M> run(method, c.problem(), turn == 0 ? lacuna::Cpu{} : support::backwards(3));
-    if (std::string const why = run.run(c.problem(), c.problem_case().out()); !why.empty()) return why;
-    if (!c.problem_case().exactly_the_answer_was_written()) return "not exactly the answer was written";
-    double const share = lacuna::density(run.index(), in.window_tokens);
-    if (!(share >= 0.0 && share <= 1.0 + 1e-12)) return "density " + std::to_string(share);
-    auto const answer = c.problem_case().answer();
-    if (turn == 0) {
-      auto const exact = reference::attend(in, [&](std::int64_t head, std::int64_t row) {
-        return lacuna::forgets(M::moment) ? reference::dense_keys(in, row)
-                                          : support::keys_of(run.index(), in, head, row);
-      });
-      if (std::string const why = support::explain_answer(c.problem_case(), exact, data); !why.empty()) return why;
-      first = answer;
-    } else {
-      for (std::size_t i = 0; i < first.size(); ++i)
-        if (first[i] != answer[i] && !(first[i] != first[i] && answer[i] != answer[i]))
-          return "another layout or another order of workers changes a bit";
-    }
+  return holds(method, in, layouts[static_cast<std::size_t>(random.below(static_cast<std::int64_t>(layouts.size())))],
+               data);
+}
+
+/// Parameters that leave nothing out.
+template <class W>
+void make_full(W& word) {
+  if constexpr (requires { word.inner; }) make_full(word.inner);
+  if constexpr (requires { word.tokens = std::int64_t{}; }) word.tokens = 4096;
+  if constexpr (requires { word.columns = word.diagonals = std::int64_t{}; }) word.columns = word.diagonals = 4096;
+  if constexpr (requires { word.share = double{}; }) word.share = 1.0;
+  if constexpr (requires { word.floor_tokens = std::int64_t{}; }) word.floor_tokens = 200;
+  if constexpr (requires { word.window_tokens = std::int64_t{}; }) word.window_tokens = 4096;
+  if constexpr (requires { word.candidate_tokens = std::int64_t{}; }) word.candidate_tokens = 4096;
+}
+
+template <class M>
+void make_method_full(M& method) {
+  if constexpr (requires { method.unit; }) {
+    make_full(method.selector);
+    make_full(method.budget);
+  } else if constexpr (requires { method.chooser; }) {
+    make_method_full(method.first);
+    make_method_full(method.second);
+  } else {
+    make_full(method);
   }
+}
+
+/// With nothing left out the density is 1, and the answer dense attention's.
+template <class M>
+std::string full_is_dense(std::uint64_t seed) {
+  Random random(seed);
+  auto const in = random_inputs(random, M::moment == lacuna::Moment::each_step, Data::random);
+  M method;
+  vary_method(method, random, in.heads_kv);
+  make_method_full(method);
+  support::BoundsCase<float> c(in, page_of(method));
+  support::MethodRun<M> run(method, c.problem());
+  if (std::string const why = run.run(c.problem(), c.problem_case().out()); !why.empty()) return why;
+  double const share = lacuna::density(run.index(), in.window_tokens);
+  if (share != 1.0) return "density " + std::to_string(share);
+  auto const exact =
+      reference::attend(in, [&](std::int64_t, std::int64_t row) { return reference::dense_keys(in, row); });
+  return support::explain_answer(c.problem_case(), exact);
+}
+
+/// Heads of one pool compete, and ties go to the lower; those of a list are told apart by their places.
+template <class M>
+constexpr bool kHeadsAreAlike = true;
+template <class A, class B>
+constexpr bool kHeadsAreAlike<lacuna::HeadSplit<A, B>> = false;
+template <class U, class S, template <class> class K>
+constexpr bool kHeadsAreAlike<lacuna::Method<U, S, lacuna::AdaptiveHeads, K>> = false;
+template <class U, class S, template <class> class K>
+constexpr bool kHeadsAreAlike<lacuna::Method<U, S, lacuna::Dispersion, K>> = false;
+template <class U, class B, template <class> class K>
+constexpr bool kHeadsAreAlike<lacuna::Method<U, lacuna::RandomSelector, B, K>> = false;
+
+/// KV heads in reverse, each with its group: the answers are those of before in reverse, to the bit.
+template <class M>
+std::string reversed_heads_reverse(std::uint64_t seed) {
+  if constexpr (!kHeadsAreAlike<M>) return "";
+  Random random(seed);
+  auto in = random_inputs(random, M::moment == lacuna::Moment::each_step, Data::random);
+  M method;
+  vary_method(method, random, in.heads_kv);
+  auto reversed = in;
+  auto const reverse = [&](std::vector<double>& to, std::vector<double> const& from, std::int64_t block) {
+    std::int64_t const row = block * in.heads_kv;
+    for (std::size_t e = 0; e < from.size(); ++e) {
+      std::int64_t const at = static_cast<std::int64_t>(e), head = at % row / block;
+      to[static_cast<std::size_t>(at / row * row + (in.heads_kv - 1 - head) * block + at % block)] = from[e];
+    }
+  };
+  reverse(reversed.q, in.q, in.group() * in.dim);
+  reverse(reversed.k, in.k, in.dim);
+  reverse(reversed.v, in.v, in.dim);
+  reverse(reversed.sink_logits, in.sink_logits, in.group());
+  std::vector<double> answers[2];
+  for (auto const* one : {&in, &reversed}) {
+    support::BoundsCase<float> c(*one, page_of(method));
+    support::MethodRun<M> run(method, c.problem());
+    if (std::string const why = run.run(c.problem(), c.problem_case().out()); !why.empty()) return why;
+    answers[one == &in ? 0 : 1] = c.problem_case().answer();
+  }
+  auto const outs = static_cast<std::ptrdiff_t>(in.len_q * in.heads_q * in.dim);
+  std::vector<double> const out(answers[0].begin(), answers[0].begin() + outs),
+      lse(answers[0].begin() + outs, answers[0].end());
+  auto expected_out = out, expected_lse = lse;
+  reverse(expected_out, out, in.group() * in.dim);
+  reverse(expected_lse, lse, in.group());
+  expected_out.insert(expected_out.end(), expected_lse.begin(), expected_lse.end());
+  return same_bits(expected_out, answers[1]) ? "" : "heads do not answer for themselves";
+}
+
+/// What every method must survive, one thing at a time.
+template <class M>
+std::string checklist() {
+  bool const step = M::moment == lacuna::Moment::each_step;
+  for (std::int64_t len : {1, 16, 49})
+    for (std::int64_t group : {1, 5, 16})
+      for (Data data : {Data::random, Data::ties, Data::tiny, Data::nan_key, Data::infinite_query}) {
+        auto const in = support::make_inputs<float>({step ? 1 : len, len, group > 5 ? 1 : 2, group, 20}, data, 7);
+        M method;
+        Random random(static_cast<std::uint64_t>(len));
+        vary_method(method, random, in.heads_kv);
+        if (std::string const why = holds(method, in, {true, 3, 8}, data); !why.empty())
+          return why + ", len " + std::to_string(len) + ", group " + std::to_string(group) + ", " + name_of(data);
+      }
   return "";
 }
 
-template <class... M>
-void all_methods(List<M...>, std::int64_t cases) {
+template <class... M, class F>
+void each_method(List<M...>, std::int64_t cases, F const& f) {
   std::int64_t at = 0;
   auto const each = [&]<class One>() {
     for (std::int64_t i = 0; i < cases; ++i) {
       std::uint64_t const seed = static_cast<std::uint64_t>(at * 1000003 + i);
       CAPTURE(at, seed);
-      REQUIRE(one_case<One>(seed) == "");
+      REQUIRE(f.template operator()<One>(seed) == "");
     }
     ++at;
   };
   (each.template operator()<M>(), ...);
-  WARN(at << " methods, " << cases << " random cases each");
 }
 
 TEST_CASE("property: any shape, layout, mask, number and parameter, every method", "[properties]") {
-  all_methods(Methods{}, support::property_cases(80));
+  each_method(Methods{}, support::property_cases(60), []<class M>(std::uint64_t seed) { return one_case<M>(seed); });
+}
+
+TEST_CASE("property: a budget of everything is dense attention, every method", "[properties]") {
+  each_method(Methods{}, support::property_cases(15),
+              []<class M>(std::uint64_t seed) { return full_is_dense<M>(seed); });
+}
+
+TEST_CASE("property: heads that change places take their answers along, every method", "[properties]") {
+  each_method(Methods{}, support::property_cases(15),
+              []<class M>(std::uint64_t seed) { return reversed_heads_reverse<M>(seed); });
+}
+
+TEST_CASE("property: ties, a NaN key, infinite queries, one token, any group and strides, every method",
+          "[properties]") {
+  each_method(Methods{}, 1, []<class M>(std::uint64_t) { return checklist<M>(); });
 }
 
 }  // namespace
