@@ -109,6 +109,32 @@ TEST_CASE("flex-prefill: a share of 0 is Vertical-Slash with as many columns and
   }
 }
 
+TEST_CASE("flex-prefill: attention to a single key is covered by one column, and by as many diagonals as queries",
+          "[methods]") {
+  std::int64_t const len = 200, window = 32, key = 9;
+  auto in = support::make_inputs<float>({len, len, 1, 2, 16}, Data::random, 1);
+  std::fill(in.q.begin(), in.q.end(), 4.0);
+  std::fill(in.k.begin(), in.k.end(), 0.0);
+  std::fill_n(in.k.begin() + key * in.dim, in.dim, 10.0);
+  ProblemCase<float> c(in);
+  auto const method = method_of<FlexPrefillOf<16>>(window, 0.99, 1, 0, 0);
+  MethodRun<FlexPrefillOf<16>> run(method, c.problem());
+  REQUIRE(run.run(c.problem(), c.out()) == "");
+  for (std::int64_t head : {0, 1}) {
+    CHECK(support::units_of(run.index().columns, head, run.index().counts(head, 0)) == Units{key});
+    // 32 diagonals of even mass: 0.99 of it takes all of them, and offset 0 has a place of its own.
+    Units const diagonals = support::units_of(run.index().diagonals, head, run.index().counts(head, 1));
+    REQUIRE(diagonals.size() == 32);
+    CHECK(diagonals.front() == 0);
+    for (std::size_t i = 1; i < diagonals.size(); ++i)
+      CHECK((diagonals[i] >= len - window - key && diagonals[i] < len - key));
+  }
+  auto const exact = reference::attend(in, [&](std::int64_t head, std::int64_t row) {
+    return reference::vertical_slash_keys({key}, support::units_of(run.index().diagonals, head, 32), row, 16);
+  });
+  CHECK(support::explain_answer(c, exact) == "");
+}
+
 TEST_CASE("flex-prefill: what is covered is measured before anything is forced", "[methods]") {
   // One key and its diagonals take everything: one column would cover it, so the floor decides, and is spent on the
   // forced columns first.
