@@ -2,6 +2,10 @@
 
 #include "lacuna/budgets/budget.hpp"
 
+#if LACUNA_CUDA
+#include "lacuna/kernels/cuda/candidates.cuh"
+#endif
+
 namespace lacuna {
 
 /// The same number of tokens for every choice.
@@ -22,6 +26,12 @@ struct FixedBudget {
   Status allot(Cpu, U const& unit, Scores scores, Counts counts) const {
     return detail::allot_limits(*this, unit, scores, counts);
   }
+#if LACUNA_CUDA
+  template <class U>
+  Status allot(Cuda exec, U const& unit, Counts counts) const {
+    return cuda::limit_counts(exec, counts, U::rows > 1, cuda::FixedLimit{{unit.count(tokens), unit.count(tokens)}});
+  }
+#endif
 };
 
 /// A number of columns and a number of diagonals, the same for every head.
@@ -45,6 +55,12 @@ struct FixedPair {
   Status allot(Cpu, U const& unit, Scores scores, Counts counts) const {
     return detail::allot_limits(*this, unit, scores, counts);
   }
+#if LACUNA_CUDA
+  template <class U>
+  Status allot(Cuda exec, U const&, Counts counts) const {
+    return cuda::limit_counts(exec, counts, true, cuda::FixedLimit{{columns, diagonals}});
+  }
+#endif
 };
 
 }  // namespace lacuna

@@ -4,6 +4,10 @@
 
 #include "lacuna/budgets/budget.hpp"
 
+#if LACUNA_CUDA
+#include "lacuna/kernels/cuda/candidates.cuh"
+#endif
+
 namespace lacuna {
 
 /// A share of the candidates' tokens, whatever the length; at least one unit.
@@ -27,6 +31,13 @@ struct Ratio {
   Status allot(Cpu, U const& unit, Scores scores, Counts counts) const {
     return detail::allot_limits(*this, unit, scores, counts);
   }
+#if LACUNA_CUDA
+  /// A share of each choice's own candidates.
+  template <class U>
+  Status allot(Cuda exec, U const& unit, Counts counts) const {
+    return cuda::limit_counts(exec, counts, U::rows > 1, cuda::ShareLimit{share, unit.tokens(1)});
+  }
+#endif
 };
 
 }  // namespace lacuna

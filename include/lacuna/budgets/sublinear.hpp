@@ -4,6 +4,11 @@
 #include <cmath>
 
 #include "lacuna/budgets/budget.hpp"
+#include "lacuna/budgets/fixed.hpp"
+
+#if LACUNA_CUDA
+#include "lacuna/kernels/cuda/candidates.cuh"
+#endif
 
 namespace lacuna {
 
@@ -46,6 +51,15 @@ struct Sublinear {
         longest = std::max<std::int64_t>(longest, counts(head, 0));
     return at(unit, unit.tokens(longest)).allot(exec, unit, scores, counts);
   }
+
+#if LACUNA_CUDA
+  /// By each choice's own candidates.
+  template <class U>
+  Status allot(Cuda exec, U const& unit, Counts counts) const requires std::same_as<B, FixedBudget> {
+    return cuda::limit_counts(exec, counts, U::rows > 1,
+                              cuda::PowerLimit{inner.tokens, reference_tokens, unit.tokens(1), exponent});
+  }
+#endif
 
  private:
   template <class U>

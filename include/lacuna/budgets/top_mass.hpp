@@ -8,6 +8,7 @@
 #include <limits>
 
 #include "lacuna/budgets/budget.hpp"
+#include "lacuna/kernels/coverage.hpp"
 
 namespace lacuna {
 namespace detail {
@@ -123,6 +124,14 @@ struct TopMass {
       return most_tokens == 0 ? units : std::min(units, unit.count(most_tokens));
     });
   }
+
+#if LACUNA_CUDA
+  template <class U>
+  Status allot(Cuda exec, U const& unit, Scores scores, Counts counts) const {
+    return coverage(
+        exec, {scores, counts, share, unit.count(floor_tokens), most_tokens == 0 ? 0 : unit.count(most_tokens), false});
+  }
+#endif
 };
 
 /// Anchored units first, then the best others while what is kept holds less than a share of the row's attention
@@ -155,6 +164,13 @@ struct AnchoredTopMass {
       return forced + detail::units_below_mass(row, candidates, mass);
     });
   }
+
+#if LACUNA_CUDA
+  template <class U>
+  Status allot(Cuda exec, U const&, Scores scores, Counts counts) const {
+    return coverage(exec, {scores, counts, share, 1, 0, true});
+  }
+#endif
 };
 
 /// Units of score +inf first, and then as many of the others, best first, as hold at most a share of the others' mass:

@@ -42,6 +42,7 @@ struct PoolBlocksBatchArgs {
   std::int64_t block_tokens = 16;
   TensorView<bfloat16, 4> queries;  // out [heads_q, rows, 2, dim], the rows of a BlockIndex; no axis padded
   TensorView<bfloat16, 4> keys;     // out [batch * heads_kv, key blocks, 2, dim]; no axis padded
+  bool true_counts = false;         // the divisor is the rows that the block has
 
   Status check() const {
     if (Status s = problem.check(); !s) return s;

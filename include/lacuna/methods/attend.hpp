@@ -63,4 +63,43 @@ Status attend(Cpu exec, Problem<T> const& problem, TokenIndex const& index, Work
   return attend_tokens<T>(exec, {problem, index, out, workspace});
 }
 
+#if LACUNA_CUDA
+// The same over a batch, on the device.
+
+inline void reserve_attend(Cuda exec, BatchShape const& shape, DenseIndex const&, Workspace& memory) {
+  reserve_attend_dense(exec, shape, memory);
+}
+inline void reserve_attend(Cuda exec, BatchShape const& shape, VerticalSlashIndex const& index, Workspace& memory) {
+  reserve_attend_vertical_slash(exec, shape, shape.batch == 0 ? 0 : index.heads() / shape.batch, index.tile,
+                                index.columns.extent(1), index.diagonals.extent(1), memory);
+}
+inline void reserve_attend(Cuda exec, BatchShape const& shape, BandIndex const&, Workspace& memory) {
+  reserve_attend_band(exec, shape, memory);
+}
+inline void reserve_attend(Cuda exec, BatchShape const& shape, BlockIndex const& index, Workspace& memory) {
+  reserve_attend_blocks(exec, shape, index.heads(), index.block_tokens, index.room, memory);
+}
+
+template <Storage T>
+Status attend(Cuda exec, BatchProblem<T> const& problem, DenseIndex const&, Workspace workspace,
+              AttentionOut<T> const& out) {
+  return attend_dense(exec, AttendDenseBatchArgs<T>{problem, out, workspace});
+}
+template <Storage T>
+Status attend(Cuda exec, BatchProblem<T> const& problem, VerticalSlashIndex const& index, Workspace workspace,
+              AttentionOut<T> const& out) {
+  return attend_vertical_slash(exec, AttendVerticalSlashBatchArgs<T>{problem, index, out, workspace});
+}
+template <Storage T>
+Status attend(Cuda exec, BatchProblem<T> const& problem, BandIndex const& index, Workspace workspace,
+              AttentionOut<T> const& out) {
+  return attend_band(exec, AttendBandBatchArgs<T>{problem, index, out, workspace});
+}
+template <Storage T>
+Status attend(Cuda exec, BatchProblem<T> const& problem, BlockIndex const& index, Workspace workspace,
+              AttentionOut<T> const& out) {
+  return attend_blocks(exec, AttendBlocksBatchArgs<T>{problem, index, out, workspace});
+}
+#endif
+
 }  // namespace lacuna

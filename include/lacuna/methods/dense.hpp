@@ -37,6 +37,30 @@ struct DenseOver {
     if (Status s = select(exec, problem, workspace, index); !s) return s;
     return attend(exec, problem, index, workspace, out);
   }
+
+#if LACUNA_CUDA
+  Expected<Plan> plan(Cuda exec, BatchShape const& shape) const {
+    if (Status s = shape.check(); !s) return s;
+    Workspace attending;
+    reserve_attend(exec, shape, DenseIndex{}, attending);
+    return Plan{0, attending.used_bytes()};
+  }
+  /// On the device lengths are capacities.
+  Index make_index(BatchShape const& shape, Workspace& memory) const { return make_index(shape.each, memory); }
+
+  template <Storage T>
+  Status select(Cuda, BatchProblem<T> const& problem, Workspace memory, Index& index) const {
+    if (Status s = problem.check(); !s) return s;
+    index = make_index(shape_of(problem), memory);
+    return {};
+  }
+  template <Storage T>
+  Status run(Cuda exec, BatchProblem<T> const& problem, Workspace workspace, Index& index,
+             AttentionOut<T> const& out) const {
+    if (Status s = select(exec, problem, workspace, index); !s) return s;
+    return attend(exec, problem, index, workspace, out);
+  }
+#endif
 };
 
 /// The baseline that every method is compared with, behind the same calls.

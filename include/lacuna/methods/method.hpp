@@ -4,6 +4,7 @@
 #include <array>
 
 #include "lacuna/budgets/budget.hpp"
+#include "lacuna/core/batch_problem.hpp"
 #include "lacuna/index/density.hpp"
 #include "lacuna/kv/kv_store.hpp"
 #include "lacuna/methods/attend.hpp"
@@ -114,6 +115,67 @@ struct Method {
       return attend(exec, problem, index, workspace, out);
   }
 
+#if LACUNA_CUDA
+  // The same on the device, for a batch up to `shape`: nothing is read back, and no call depends on a length, so that
+  // the launches of a call can be captured once and replayed for shorter sequences.
+
+  Expected<Plan> plan(Cuda exec, BatchShape const& shape) const {
+    Expected<std::size_t> const selecting = plan_selection(exec, shape);
+    if (!selecting) return selecting.status();
+    Workspace index_memory, attending;
+    Index const index = make_index(shape, index_memory);
+    reserve_attend(exec, shape, index, attending);
+    return Plan{index_memory.used_bytes(), std::max(*selecting, attending.used_bytes())};
+  }
+  /// Bytes of workspace that select alone needs.
+  Expected<std::size_t> plan_selection(Cuda exec, BatchShape const& shape) const {
+    if (Status s = check(shape); !s) return s;
+    Workspace selecting;
+    (void)take_scores(exec, shape, selecting);
+    reserve_selecting(exec, shape, selecting);
+    return selecting.used_bytes();
+  }
+
+  /// An index in device memory.
+  Index make_index(BatchShape const& shape, Workspace& memory) const {
+    std::array<std::int64_t, UnitType::rows> most{};
+    bool const judges = can_judge(selector, unit, shape.each);
+    for (int row = 0; row < UnitType::rows; ++row)
+      most[row] = judges ? budget.limit(unit, row, shape.each.len_k) : unit.candidates(shape.each.len_k);
+    return unit.make_index(shape, heads_of(selector, unit, shape.each), most, memory);
+  }
+
+  template <Storage T>
+  Status select(Cuda exec, BatchProblem<T> const& problem, Workspace workspace, Index& index) const {
+    BatchShape const shape = shape_of(problem);
+    if (Status s = problem.check(); !s) return s;
+    if (Status s = check(shape); !s) return s;
+    Workspace all = workspace;
+    BatchSelecting const selecting = take_scores(exec, shape, all);
+    Workspace const rest = all.rest();
+    reserve_selecting(exec, shape, all);
+    if (Status s = all.check("select: the workspace is smaller than planned"); !s) return s;
+    if (Status s = unit.count_candidates(exec, problem, selecting.candidates); !s) return s;
+    if (Status s = unit.count_candidates(exec, problem, selecting.counts); !s) return s;
+    if constexpr (kAllotsBlindly)
+      if (Status s = budget.allot(exec, unit, selecting.counts); !s) return s;
+    if constexpr (StreamedUnit<UnitType>) {
+      return select_rows(exec, problem, selecting, rest, index);
+    } else {
+      if (can_judge(selector, unit, shape.each))  // else counts keep all candidates, whatever their scores
+        if (Status s = weigh(exec, problem, rest, selecting); !s) return s;
+      return unit.pick(exec, problem, selecting.scores, selecting.counts, rest, index);
+    }
+  }
+
+  template <Storage T>
+  Status run(Cuda exec, BatchProblem<T> const& problem, Workspace workspace, Index& index,
+             AttentionOut<T> const& out) const {
+    if (Status s = select(exec, problem, workspace, index); !s) return s;
+    return attend(exec, problem, index, workspace, out);
+  }
+#endif
+
  private:
   static constexpr bool kAllotsFirst = detail::kBeforeAnchors<BudgetType> && requires(SelectorType s) {
     s.inner;
@@ -218,6 +280,101 @@ struct Method {
       if (picking.used_bytes() > memory.used_bytes()) memory = picking;
     }
   }
+
+#if LACUNA_CUDA
+  /// A budget that does not look at scores is asked once, for all choices.
+  static constexpr bool kAllotsBlindly = requires(BudgetType const b, UnitType const u, Counts c) {
+    b.allot(Cuda{}, u, c);
+  };
+  static constexpr std::int64_t kChunkBytes = std::int64_t{128} << 20;  // of scores: larger ones gain little
+
+  struct BatchSelecting {
+    Scores scores;              // of one chunk, where rows stream
+    Counts candidates, counts;  // of all choices
+    std::int64_t chunk_rows = 0;
+  };
+
+  Status check(BatchShape const& shape) const {
+    if (Status s = shape.check(); !s) return s;
+    if (Status s = budget.check(unit); !s) return s;
+    return check_selector(selector, unit, shape.each, detail::mean_units(budget, unit, 0, shape.each.len_k));
+  }
+
+  /// What each chunk goes through: score -> allot -> force -> pick.
+  template <Storage T>
+  Status select_rows(Cuda exec, BatchProblem<T> const& problem, BatchSelecting const& all, Workspace memory,
+                     Index& index) const {
+    if (Status s = prepare_scoring(exec, selector, unit, problem, memory); !s) return s;
+    std::int64_t const rows = all.counts.extent(1);
+    for (std::int64_t first = 0; first < rows; first += all.chunk_rows) {
+      BatchChunk const chunk{first, std::min(all.chunk_rows, rows - first)};
+      auto const of_chunk = [&](Counts const& of_all) {
+        return Counts{of_all.data + first, {of_all.extent(0), chunk.rows}, of_all.strides};
+      };
+      Counts const candidates = of_chunk(all.candidates), counts = of_chunk(all.counts);
+      Scores scores = all.scores;
+      scores.extents[1] = chunk.rows;
+      Status s = scored(exec, problem, memory, chunk, candidates, scores);
+      if constexpr (!kAllotsBlindly)
+        if (s) s = budget.allot(exec, unit, scores, counts);
+      if constexpr (kAllotsFirst)
+        if (s) s = selector.force(exec, unit, problem, chunk, scores);
+      if (s) s = unit.pick(exec, problem, chunk, scores, counts, index);
+      if (!s) return s;
+    }
+    return {};
+  }
+  template <Storage T>
+  Status scored(Cuda exec, BatchProblem<T> const& problem, Workspace memory, BatchChunk const& chunk, Counts candidates,
+                Scores scores) const {
+    if constexpr (kAllotsFirst)
+      return selector.inner.score(exec, unit, problem, memory, chunk, candidates, scores);
+    else
+      return selector.score(exec, unit, problem, memory, chunk, candidates, scores);
+  }
+  template <Storage T>
+  Status weigh(Cuda exec, BatchProblem<T> const& problem, Workspace memory, BatchSelecting const& all) const {
+    if constexpr (kAllotsFirst) {
+      if (Status s = selector.inner.score(exec, unit, problem, memory, all.candidates, all.scores); !s) return s;
+    } else {
+      if (Status s = selector.score(exec, unit, problem, memory, all.candidates, all.scores); !s) return s;
+    }
+    if constexpr (!kAllotsBlindly)
+      if (Status s = budget.allot(exec, unit, all.scores, all.counts); !s) return s;
+    if constexpr (kAllotsFirst) return selector.force(exec, unit, problem, all.scores);
+    return {};
+  }
+
+  BatchSelecting take_scores(Cuda, BatchShape const& shape, Workspace& memory) const {
+    std::int64_t const heads = heads_of(selector, unit, shape.each);
+    std::int64_t const wide = (unit.candidates(shape.each.len_k) + 3) / 4 * 4;
+    if constexpr (StreamedUnit<UnitType>) {
+      std::int64_t const rows = unit.choices(shape);
+      std::int64_t const asked = kChunkBytes / std::max<std::int64_t>(heads * wide * 4, 1) / 16 * 16;
+      std::int64_t const chunk_rows = std::min(std::max<std::int64_t>(asked, 16), std::max<std::int64_t>(rows, 1));
+      return {memory.take<float, 3>({heads, chunk_rows, wide}), memory.take<std::int32_t, 2>({heads, rows}),
+              memory.take<std::int32_t, 2>({heads, rows}), chunk_rows};
+    } else {
+      std::int64_t const choices = shape.batch * heads;
+      return {memory.take<float, 3>({choices, UnitType::rows, wide}),
+              memory.take<std::int32_t, 2>({choices, UnitType::rows}),
+              memory.take<std::int32_t, 2>({choices, UnitType::rows})};
+    }
+  }
+
+  void reserve_selecting(Cuda exec, BatchShape const& shape, Workspace& memory) const {
+    Workspace picking = memory;
+    std::int64_t chunk_rows = 0;
+    if constexpr (StreamedUnit<UnitType>) {
+      Workspace counting;
+      chunk_rows = take_scores(exec, shape, counting).chunk_rows;
+    } else {
+      unit.reserve_pick(exec, shape, heads_of(selector, unit, shape.each), picking);
+    }
+    reserve_scoring(exec, selector, unit, shape, chunk_rows, memory);
+    if (picking.used_bytes() > memory.used_bytes()) memory = picking;
+  }
+#endif
 };
 
 }  // namespace lacuna

@@ -48,6 +48,32 @@ struct Streaming {
     return attend(exec, problem, index, workspace, out);
   }
 
+#if LACUNA_CUDA
+  Expected<Plan> plan(Cuda exec, BatchShape const& shape) const {
+    if (Status s = shape.check(); !s) return s;
+    if (Status s = check(); !s) return s;
+    Workspace attending;
+    reserve_attend(exec, shape, BandIndex{}, attending);
+    return Plan{0, attending.used_bytes()};
+  }
+  /// On the device lengths are capacities.
+  Index make_index(BatchShape const& shape, Workspace& memory) const { return make_index(shape.each, memory); }
+
+  template <Storage T>
+  Status select(Cuda, BatchProblem<T> const& problem, Workspace memory, Index& index) const {
+    if (Status s = problem.check(); !s) return s;
+    if (Status s = check(); !s) return s;
+    index = make_index(shape_of(problem), memory);
+    return {};
+  }
+  template <Storage T>
+  Status run(Cuda exec, BatchProblem<T> const& problem, Workspace workspace, Index& index,
+             AttentionOut<T> const& out) const {
+    if (Status s = select(exec, problem, workspace, index); !s) return s;
+    return attend(exec, problem, index, workspace, out);
+  }
+#endif
+
  private:
   Status check() const {
     if (sink_tokens < 0) return Status::invalid("streaming: sink_tokens must not be negative", sink_tokens, 0);

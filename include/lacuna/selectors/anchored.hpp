@@ -48,6 +48,29 @@ struct Anchored {
   void force(U const& unit, Problem<T> const& problem, RowChunk const& chunk, Scores scores) const {
     unit.anchor(problem, sink_tokens, recent_tokens, chunk, scores);
   }
+
+#if LACUNA_CUDA
+  template <class U, Storage T>
+  Status score(Cuda exec, U const& unit, BatchProblem<T> const& problem, Workspace memory, Counts candidates,
+               Scores scores) const requires WholeSelectorFor<S, U> {
+    if (Status s = inner.score(exec, unit, problem, memory, candidates, scores); !s) return s;
+    return force(exec, unit, problem, scores);
+  }
+  template <class U, Storage T>
+  Status score(Cuda exec, U const& unit, BatchProblem<T> const& problem, Workspace memory, BatchChunk const& chunk,
+               Counts candidates, Scores scores) const requires StreamedSelectorFor<S, U> {
+    if (Status s = inner.score(exec, unit, problem, memory, chunk, candidates, scores); !s) return s;
+    return force(exec, unit, problem, chunk, scores);
+  }
+  template <class U, Storage T>
+  Status force(Cuda exec, U const& unit, BatchProblem<T> const& problem, Scores scores) const {
+    return unit.anchor(exec, problem, sink_tokens, recent_tokens, scores);
+  }
+  template <class U, Storage T>
+  Status force(Cuda exec, U const& unit, BatchProblem<T> const& problem, BatchChunk const& chunk, Scores scores) const {
+    return unit.anchor(exec, problem, sink_tokens, recent_tokens, chunk, scores);
+  }
+#endif
 };
 
 }  // namespace lacuna

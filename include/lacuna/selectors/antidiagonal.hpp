@@ -52,6 +52,18 @@ struct Antidiagonal {
     return {};
   }
 
+#if LACUNA_CUDA
+  template <int Tokens>
+  void reserve(Cuda exec, Block<Tokens> const&, BatchShape const& shape, std::int64_t rows, Workspace& memory) const {
+    reserve_group_mass(exec, shape, stride, Tokens, rows, memory);
+  }
+  template <int Tokens, Storage T>
+  Status score(Cuda exec, Block<Tokens> const&, BatchProblem<T> const& problem, Workspace memory,
+               BatchChunk const& chunk, Counts, Scores scores) const {
+    return group_mass(exec, GroupMassBatchArgs<T>{problem, stride, Tokens, chunk.first_row, scores, memory});
+  }
+#endif
+
  private:
   template <int Tokens>
   std::int64_t floats(Block<Tokens> const& unit, Shape const& shape) const {

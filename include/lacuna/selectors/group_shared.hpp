@@ -2,6 +2,10 @@
 
 #include "lacuna/selectors/selector.hpp"
 
+#if LACUNA_CUDA
+#include "lacuna/kernels/cuda/candidates.cuh"
+#endif
+
 namespace lacuna {
 
 /// Wraps a selector: one choice per KV head, from the mean of its group's scores, so that the group reads the same
@@ -55,7 +59,38 @@ struct GroupShared {
     return {};
   }
 
+#if LACUNA_CUDA
+  template <class U, Storage T>
+  Status score(Cuda exec, U const& unit, BatchProblem<T> const& problem, Workspace memory, Counts candidates,
+               Scores scores) const requires(WholeSelectorFor<S, U>&& kJudgesGroups<S>) {
+    return inner.score(exec, unit, problem, memory, candidates, scores);
+  }
+  template <class U>
+  void reserve(Cuda exec, U const& unit, BatchShape const& shape, std::int64_t rows, Workspace& memory) const {
+    reserve_scoring(exec, inner, unit, shape, rows, memory);
+    if constexpr (StreamedUnit<U>) (void)take_heads(unit, shape.each, rows, memory);
+  }
+  template <class U, Storage T>
+  Status score(Cuda exec, U const& unit, BatchProblem<T> const& problem, Workspace memory, BatchChunk const& chunk,
+               Counts candidates, Scores scores) const requires StreamedSelectorFor<S, U> {
+    Workspace own = memory;
+    reserve_scoring(exec, inner, unit, shape_of(problem), chunk.rows, own);
+    Scores const of_heads = take_heads(unit, shape_of(problem).each, chunk.rows, own);
+    if (Status s = own.check("group_shared: the workspace is smaller than planned"); !s) return s;
+    Counts const each{candidates.data, {problem.heads_q(), chunk.rows}, {0, candidates.stride(1)}};  // heads are alike
+    if (Status s = inner.score(exec, unit, problem, memory, chunk, each, of_heads); !s) return s;
+    return cuda::mean_of_group(exec, of_heads, candidates, scores);
+  }
+#endif
+
  private:
+#if LACUNA_CUDA
+  template <class U>
+  static Scores take_heads(U const& unit, Shape const& shape, std::int64_t rows, Workspace& memory) {
+    return memory.take<float, 3>({shape.heads_q, rows, (unit.candidates(shape.len_k) + 3) / 4 * 4});
+  }
+#endif
+
   template <class U>
   static std::int64_t row_floats(U const& unit, Shape const& shape) {
     return U::rows_at_once * unit.candidates(shape.len_k);

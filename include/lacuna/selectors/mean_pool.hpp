@@ -57,7 +57,39 @@ struct MeanPool {
     return s;
   }
 
+#if LACUNA_CUDA
+  template <int Tokens>
+  void reserve(Cuda, Block<Tokens> const& unit, BatchShape const& shape, std::int64_t, Workspace& memory) const {
+    (void)take(unit, shape, memory);
+  }
+  template <int Tokens, Storage T>
+  Status prepare(Cuda exec, Block<Tokens> const& unit, BatchProblem<T> const& problem, Workspace memory) const {
+    SplitPooled const pooled = take(unit, shape_of(problem), memory);
+    if (Status s = memory.check("mean_pool: the workspace is smaller than planned"); !s) return s;
+    return pool_blocks(exec, PoolBlocksBatchArgs<T>{problem, Tokens, pooled.queries, pooled.keys, true_counts});
+  }
+  template <int Tokens, Storage T>
+  Status score(Cuda exec, Block<Tokens> const& unit, BatchProblem<T> const& problem, Workspace memory,
+               BatchChunk const& chunk, Counts, Scores scores) const {
+    SplitPooled const pooled = take(unit, shape_of(problem), memory);
+    return pooled_scores(
+        exec, PooledScoresBatchArgs<T>{problem, Tokens, pooled.queries, pooled.keys, chunk.first_row, scores});
+  }
+#endif
+
  private:
+#if LACUNA_CUDA
+  struct SplitPooled {
+    TensorView<bfloat16, 4> queries, keys;
+  };
+  template <int Tokens>
+  static SplitPooled take(Block<Tokens> const& unit, BatchShape const& shape, Workspace& memory) {
+    Shape const& each = shape.each;
+    return {memory.take<bfloat16, 4>({each.heads_q, unit.choices(shape), 2, each.dim}),
+            memory.take<bfloat16, 4>({shape.batch * each.heads_kv, unit.count(each.len_k), 2, each.dim})};
+  }
+#endif
+
   static void rescale(TensorView<float, 3> const& means, std::int64_t block, std::int64_t divisor, std::int64_t rows) {
     for (std::int64_t head = 0; head < means.extent(0); ++head)
       for (std::int64_t x = 0; x < means.extent(2); ++x)

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <limits>
 
+#include "lacuna/kernels/soften.hpp"
 #include "lacuna/selectors/selector.hpp"
 
 namespace lacuna {
@@ -64,6 +65,21 @@ struct Normalised {
       detail::soften_row(problem, &scores(0, row, 0), scores.extent(2));
     return {};
   }
+
+#if LACUNA_CUDA
+  template <class U, Storage T>
+  Status score(Cuda exec, U const& unit, BatchProblem<T> const& problem, Workspace memory, Counts candidates,
+               Scores scores) const requires WholeSelectorFor<S, U> {
+    if (Status s = inner.score(exec, unit, problem, memory, candidates, scores); !s) return s;
+    return soften(exec, {scores, candidates, problem.logit_scale(), problem.soft_cap});
+  }
+  template <class U, Storage T>
+  Status score(Cuda exec, U const& unit, BatchProblem<T> const& problem, Workspace memory, BatchChunk const& chunk,
+               Counts candidates, Scores scores) const requires StreamedSelectorFor<S, U> {
+    if (Status s = inner.score(exec, unit, problem, memory, chunk, candidates, scores); !s) return s;
+    return soften(exec, {scores, candidates, problem.logit_scale(), problem.soft_cap});
+  }
+#endif
 };
 
 }  // namespace lacuna

@@ -3,6 +3,7 @@
 #include <concepts>
 #include <cstdint>
 
+#include "lacuna/core/batch_problem.hpp"
 #include "lacuna/core/exec.hpp"
 #include "lacuna/core/problem.hpp"
 #include "lacuna/core/shape.hpp"
@@ -102,6 +103,30 @@ concept StreamedSelectorFor = detail::kSaysHeads<S, U> &&
 
 template <class S, class U>
 concept SelectorFor = (WholeUnit<U> && WholeSelectorFor<S, U>) || (StreamedUnit<U> && StreamedSelectorFor<S, U>);
+
+#if LACUNA_CUDA
+// On the device the same members serve a batch: `candidates` beside the scores says how many of each row's are meant, a
+// chunk is the rows of all heads, and reserve takes the most rows that a chunk will have.
+
+template <class S, class U>
+void reserve_scoring(Cuda exec, S const& selector, U const& unit, BatchShape const& shape, std::int64_t rows,
+                     Workspace& memory) {
+  if constexpr (requires { selector.reserve(exec, unit, shape, rows, memory); })
+    selector.reserve(exec, unit, shape, rows, memory);
+  else if constexpr (WrapsSelector<S>)
+    reserve_scoring(exec, selector.inner, unit, shape, rows, memory);
+}
+
+template <class S, class U, Storage T>
+Status prepare_scoring(Cuda exec, S const& selector, U const& unit, BatchProblem<T> const& problem, Workspace memory) {
+  if constexpr (requires { selector.prepare(exec, unit, problem, memory); })
+    return selector.prepare(exec, unit, problem, memory);
+  else if constexpr (WrapsSelector<S>)
+    return prepare_scoring(exec, selector.inner, unit, problem, memory);
+  else
+    return {};
+}
+#endif
 
 /// Scores that are shares of attention: not negative, and their sum is the mass of the row. What a selector does not
 /// say of itself is taken to be no.

@@ -50,6 +50,20 @@ struct WindowAttention {
   Status score(Cpu exec, Token const&, Problem<T> const& problem, Workspace memory, Scores scores) const {
     return window_scores<T>(exec, {problem, window, row_of_heads(scores, 0), {}, memory});
   }
+
+#if LACUNA_CUDA
+  template <int Tile>
+  void reserve(Cuda exec, VerticalSlashUnit<Tile> const&, BatchShape const& shape, std::int64_t,
+               Workspace& memory) const {
+    reserve_window_scores(exec, shape, window, shape.each.heads_q, true, memory);
+  }
+  template <int Tile, Storage T>
+  Status score(Cuda exec, VerticalSlashUnit<Tile> const&, BatchProblem<T> const& problem, Workspace memory, Counts,
+               Scores scores) const {
+    return window_scores(
+        exec, WindowScoresBatchArgs<T>{problem, window, row_of_heads(scores, 0), row_of_heads(scores, 1), memory});
+  }
+#endif
 };
 
 }  // namespace lacuna

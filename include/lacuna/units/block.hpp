@@ -9,6 +9,11 @@
 #include "lacuna/kernels/pick_top.hpp"
 #include "lacuna/units/unit.hpp"
 
+#if LACUNA_CUDA
+#include "lacuna/kernels/cuda/candidates.cuh"
+#include "lacuna/kernels/pick_blocks.hpp"
+#endif
+
 namespace lacuna {
 
 /// A block of Tokens queries by a block of Tokens keys. Each query block chooses among the key blocks up to its own;
@@ -133,6 +138,41 @@ struct Block {
     }
     return {};
   }
+
+#if LACUNA_CUDA
+  /// Rows of all sequences of a batch.
+  std::int64_t choices(BatchShape const& shape) const {
+    return BlockIndex::first_row(shape.batch, shape.tokens_q, Tokens);
+  }
+  Index make_index(BatchShape const& shape, std::int64_t heads, std::array<std::int64_t, 1> const& most,
+                   Workspace& memory) const {
+    std::int64_t const room = std::min(most[0], count(shape.each.len_k));
+    Index index;
+    index.blocks = memory.take<std::int32_t, 2>({heads, choices(shape) * room});
+    index.counts = memory.take<std::int32_t, 2>({heads, choices(shape)});
+    index.len_q = shape.each.len_q;
+    index.len_k = shape.each.len_k;
+    index.block_tokens = Tokens;
+    index.room = room;
+    return index;
+  }
+  template <Storage T>
+  Status count_candidates(Cuda exec, BatchProblem<T> const& problem, Counts counts) const {
+    return cuda::count_block_candidates(exec, problem, Tokens, counts);
+  }
+  template <Storage T>
+  Status anchor(Cuda exec, BatchProblem<T> const& problem, std::int64_t sink_tokens, std::int64_t recent_tokens,
+                BatchChunk const& chunk, Scores scores) const {
+    return cuda::force_blocks(exec, problem, Tokens, count(sink_tokens), count(recent_tokens), chunk.first_row, scores);
+  }
+  template <Storage T>
+  Status pick(Cuda exec, BatchProblem<T> const& problem, BatchChunk const& chunk, Scores scores, Counts counts,
+              Index& index) const {
+    if (index.block_tokens != Tokens)
+      return Status::invalid("block: the index has another block size", index.block_tokens, Tokens);
+    return pick_blocks(exec, PickBlocksBatchArgs<T>{problem, scores, counts, chunk.first_row, index});
+  }
+#endif
 
  private:
   /// The first block that a query of the row sees.

@@ -4,6 +4,7 @@
 #include <concepts>
 #include <cstdint>
 
+#include "lacuna/core/batch_problem.hpp"
 #include "lacuna/core/exec.hpp"
 #include "lacuna/core/problem.hpp"
 #include "lacuna/core/shape.hpp"
@@ -84,5 +85,21 @@ concept StreamedUnit = UnitOfAnyKind<U> &&
 
 template <class U>
 concept Unit = WholeUnit<U> || StreamedUnit<U>;
+
+#if LACUNA_CUDA
+/// Neighbouring rows of all heads of a batch, counted as BlockIndex does, that are scored, allotted and picked together
+/// on the device. Scores of a chunk are [heads, chunk.rows, units], and so are its counts without the last axis.
+struct BatchChunk {
+  std::int64_t first_row = 0;
+  std::int64_t rows = 0;
+};
+
+/// Units that can choose on the device too: the same calls over a BatchProblem, without a worker's share of anything.
+/// - count_candidates(exec, problem, counts): what each choice is made among.
+template <class U>
+concept CudaUnit = Unit<U> && requires(U const unit, BatchProblem<bfloat16> const& problem, Counts counts) {
+  { unit.count_candidates(Cuda{}, problem, counts) } -> std::same_as<Status>;
+};
+#endif
 
 }  // namespace lacuna

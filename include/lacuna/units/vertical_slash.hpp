@@ -8,6 +8,10 @@
 #include "lacuna/kernels/pick_top.hpp"
 #include "lacuna/units/unit.hpp"
 
+#if LACUNA_CUDA
+#include "lacuna/kernels/cuda/candidates.cuh"
+#endif
+
 namespace lacuna {
 
 /// Columns (row 0) and diagonals (row 1) of a query head, or of a KV head whose group shares them; diagonals are
@@ -78,6 +82,45 @@ struct VerticalSlashUnit {
       if (Status s = keep_head(head, index); !s) return s;
     return {};
   }
+
+#if LACUNA_CUDA
+  /// A choice for each head of each sequence: `heads` of them in all.
+  Index make_index(BatchShape const& shape, std::int64_t heads, std::array<std::int64_t, 2> const& most,
+                   Workspace& memory) const {
+    return make_index(shape.each, shape.batch * heads, most, memory);
+  }
+  template <Storage T>
+  Status count_candidates(Cuda exec, BatchProblem<T> const& problem, Counts counts) const {
+    return cuda::count_token_candidates(exec, problem, counts);
+  }
+  template <Storage T>
+  Status anchor(Cuda exec, BatchProblem<T> const&, std::int64_t sink_tokens, std::int64_t recent_tokens,
+                Scores scores) const {
+    return cuda::force_first(exec, sink_tokens, recent_tokens, scores);
+  }
+  void reserve_pick(Cuda exec, BatchShape const& shape, std::int64_t heads, Workspace& memory) const {
+    memory.take<std::int32_t>(2 * shape.batch * heads);
+    reserve_pick_top(exec, shape.batch * heads, shape.each.len_k, memory);
+  }
+  template <Storage T>
+  Status pick(Cuda exec, BatchProblem<T> const& problem, Scores scores, Counts counts, Workspace memory,
+              Index& index) const {
+    if (index.tile != Tile) return Status::invalid("vertical_slash: the index has another tile", index.tile, Tile);
+    auto const lens = memory.take<std::int32_t, 2>({counts.extent(0), 2});
+    if (Status s = memory.check("vertical_slash: the workspace is smaller than planned"); !s) return s;
+    if (Status s = cuda::count_token_candidates(exec, problem, lens); !s) return s;
+    if (Status s = cuda::force_first(exec, 0, 1, scores); !s) return s;
+    for (std::int64_t row : {0, 1}) {
+      auto const of_row = [&](Counts const& all) {
+        return TensorView<std::int32_t, 1>{all.data + row * all.stride(1), {all.extent(0)}, {all.stride(0)}};
+      };
+      Status const s = pick_top(exec, {row_of_heads(scores, row), of_row(counts), of_row(lens),
+                                       row == 0 ? index.columns : index.diagonals, of_row(index.counts), memory});
+      if (!s) return s;
+    }
+    return cuda::cover_short(exec, problem, counts, index);
+  }
+#endif
 
  private:
   Status keep_head(std::int64_t head, Index& index) const {

@@ -23,7 +23,7 @@ struct PoolBlocksTraits {
 /// order of the sum depends on the place in the block alone.
 template <class Traits, class Row>
 __device__ void pool_rows(std::int32_t begin, std::int32_t end, std::int32_t block_begin, std::int32_t block_tokens,
-                          Row const& row, bfloat16* out) {
+                          bool true_counts, Row const& row, bfloat16* out) {
   using T = typename Traits::Element;
   int const part = lane_id() / Traits::lanes_per_row, channel = lane_id() % Traits::lanes_per_row * 8;
   float sums[8] = {};
@@ -46,7 +46,8 @@ __device__ void pool_rows(std::int32_t begin, std::int32_t end, std::int32_t blo
       }
     }
   }
-  float const share = 1.0F / static_cast<float>(block_tokens);
+  std::int32_t const rows = min(block_begin + block_tokens, end) - max(block_begin, begin);
+  float const share = 1.0F / static_cast<float>(true_counts ? rows : block_tokens);
   std::uint32_t high[4], low[4];
 #pragma unroll
   for (int w = 0; w < 4; ++w) {
@@ -71,13 +72,14 @@ __device__ void pool_rows(std::int32_t begin, std::int32_t end, std::int32_t blo
 template <class Traits>
 __global__ void __launch_bounds__(Traits::threads)
     pool_keys_kernel(__grid_constant__ DeviceProblem<typename Traits::Element> const p, std::int32_t block_tokens,
-                     std::int32_t blocks, bfloat16* out) {
+                     std::int32_t blocks, bool true_counts, bfloat16* out) {
   std::int32_t const block = static_cast<std::int32_t>(blockIdx.x) * Traits::warps + warp_id();
   std::int32_t const row = static_cast<std::int32_t>(blockIdx.y), sequence = row / p.heads_kv;
   std::int32_t const head = row % p.heads_kv, len = p.len_k(sequence, head);
   if (block >= blocks || block * block_tokens >= len) return;
   pool_rows<Traits>(
-      0, len, block * block_tokens, block_tokens, [&](std::int32_t at) { return p.k + p.offset(sequence, head, at); },
+      0, len, block * block_tokens, block_tokens, true_counts,
+      [&](std::int32_t at) { return p.k + p.offset(sequence, head, at); },
       out + (std::int64_t{row} * blocks + block) * 2 * Traits::dim);
 }
 
@@ -85,7 +87,8 @@ __global__ void __launch_bounds__(Traits::threads)
 template <class Traits>
 __global__ void __launch_bounds__(Traits::threads)
     pool_queries_kernel(__grid_constant__ DeviceProblem<typename Traits::Element> const p,
-                        __grid_constant__ BlockRows const rows, std::int32_t row_count, bfloat16* out) {
+                        __grid_constant__ BlockRows const rows, std::int32_t row_count, bool true_counts,
+                        bfloat16* out) {
   std::int32_t const slot = static_cast<std::int32_t>(blockIdx.x) * Traits::warps + warp_id();
   std::int32_t const head = static_cast<std::int32_t>(blockIdx.y);
   if (slot >= row_count) return;
@@ -94,7 +97,7 @@ __global__ void __launch_bounds__(Traits::threads)
   std::int32_t const first_position = row.len_k - row.len_q;
   std::int32_t const first_token = rows.first_query(row.sequence);
   pool_rows<Traits>(
-      first_position, row.len_k, row.block * rows.block_tokens, rows.block_tokens,
+      first_position, row.len_k, row.block * rows.block_tokens, rows.block_tokens, true_counts,
       [&](std::int32_t at) { return p.query(first_token + at - first_position, head); },
       out + (std::int64_t{head} * row_count + slot) * 2 * Traits::dim);
 }
@@ -107,13 +110,13 @@ Status launch_pool_blocks(Cuda exec, PoolBlocksBatchArgs<typename Traits::Elemen
   auto const warps_for = [](std::int32_t count) {
     return static_cast<unsigned>((count + Traits::warps - 1) / Traits::warps);
   };
-  Status s =
-      launch(exec, {warps_for(blocks), static_cast<unsigned>(args.keys.extent(0)), 1}, Traits::threads, 0,
-             pool_keys_kernel<Traits>, problem, static_cast<std::int32_t>(args.block_tokens), blocks, args.keys.data);
+  Status s = launch(exec, {warps_for(blocks), static_cast<unsigned>(args.keys.extent(0)), 1}, Traits::threads, 0,
+                    pool_keys_kernel<Traits>, problem, static_cast<std::int32_t>(args.block_tokens), blocks,
+                    args.true_counts, args.keys.data);
   if (!s) return s;
   return launch(exec, {warps_for(rows), static_cast<unsigned>(args.queries.extent(0)), 1}, Traits::threads, 0,
                 pool_queries_kernel<Traits>, problem, BlockRows(args.problem, args.block_tokens), rows,
-                args.queries.data);
+                args.true_counts, args.queries.data);
 }
 
 }  // namespace lacuna::cuda
