@@ -13,6 +13,14 @@ inline void pack_strips(FlashState const& s, T const* const* queries) {
 #endif
 }
 
+#if LACUNA_BF16 == 2
+using avx512_bf16::add_seen_values;
+using avx512_bf16::finish_strips;
+using avx512_bf16::soften;
+using avx512_bf16::squash_scores;
+using avx512_bf16::Strip;
+#else
+
 /// A strip's rows, and how many of the panel's keys its first and its last row see.
 struct Strip {
   std::int64_t width, least, most;
@@ -129,6 +137,20 @@ inline void copy_unit(Panel const* panel, std::int64_t unit, std::int64_t dim, f
   Operands<T>::copy_unit(panel, unit, dim, keys, values, to);
 }
 
+/// The sums as rows, in place of the queries.
+inline void finish_strips(FlashState const& s) {
+  for (std::int64_t r = 0; r < s.rows; r += kLanes)
+    for (std::int64_t x = 0; x < s.dim; x += kLanes) {
+      float const* const sums = s.sums + r / kStrip * kStrip * row_floats(s.dim) + x * s.stride + r % kStrip;
+      Vec block[kLanes];
+      for (int i = 0; i < kLanes; ++i) block[i] = load(sums + i * s.stride);
+      transpose(block);
+      for (int i = 0; i < kLanes; ++i) store(s.q + (r + i) * row_floats(s.dim) + x, block[i]);
+    }
+}
+
+#endif
+
 template <Storage T>
 inline void attend_panel(FlashState const& s, Panel const& panel, std::int32_t const* seen) {
   using Math = Operands<T>;
@@ -156,21 +178,7 @@ inline void attend_panel(FlashState const& s, Panel const& panel, std::int32_t c
   }
 }
 
-/// The sums as rows, in place of the queries.
-template <Storage T>
-inline void finish_strips(FlashState const& s) {
-#if LACUNA_BF16 == 2
-  if constexpr (kPairs<T>) release_tiles();
-#endif
-  for (std::int64_t r = 0; r < s.rows; r += kLanes)
-    for (std::int64_t x = 0; x < s.dim; x += kLanes) {
-      float const* const sums = s.sums + r / kStrip * kStrip * row_floats(s.dim) + x * s.stride + r % kStrip;
-      Vec block[kLanes];
-      for (int i = 0; i < kLanes; ++i) block[i] = load(sums + i * s.stride);
-      transpose(block);
-      for (int i = 0; i < kLanes; ++i) store(s.q + (r + i) * row_floats(s.dim) + x, block[i]);
-    }
-}
+#if !LACUNA_BF16
 
 // ---- Few rows, as in decoding: a lane per key, then a lane per channel; nothing is packed.
 
@@ -309,7 +317,13 @@ inline void attend_rows(FlashState const& s, KeyRows<T> const& rows, KeyRows<T> 
   }
 }
 
+#endif
+
 // ---- Both.
+
+#if LACUNA_BF16
+using avx512::pack_rows;
+#endif
 
 template <Storage T>
 inline void pack_queries(FlashState const& s, T const* const* queries) {
@@ -318,24 +332,43 @@ inline void pack_queries(FlashState const& s, T const* const* queries) {
 
 template <Storage T>
 inline void finish(FlashState const& s) {
-  if (!s.direct()) finish_strips<T>(s);
+  if (s.direct()) return;
+#if LACUNA_BF16 == 2
+  if constexpr (kPairs<T>) release_tiles();
+#endif
+  finish_strips(s);
 }
 
+#if !LACUNA_BF16
 template <Storage T>
 inline void write_row(float const* sums, float factor, std::int64_t dim, T* out) {
   for (std::int64_t x = 0; x < dim; x += kLanes) store_upto(out + x, load(sums + x) * factor, dim - x);
 }
+#endif
 
-/// Without products of bfloat16 nothing differs from AVX-512, and compiling it again would cost everyone.
+/// What an instruction set has in common with the one before it is compiled once: compiling it again would cost
+/// everyone.
 template <Storage T>
 constexpr FlashKernels<T> make_flash_kernels() {
+  FlashKernels<T> kernels{};
 #if LACUNA_BF16
-  if constexpr (!kPairs<T>)
-    return avx512::flash_kernels<T>;
-  else
+  kernels = avx512::flash_kernels<T>;
+  if constexpr (kPairs<T>) {
+#if LACUNA_BF16 == 2
+    kernels = avx512_bf16::flash_kernels<T>;
+#else
+    kernels.pack_panel = &pack_panel<T>;
+    kernels.copy_unit = &copy_unit<T>;
 #endif
-    return {&pack_queries<T>, &pack_panel<T>, &copy_unit<T>, &attend_panel<T>,
-            &attend_rows<T>,  &finish<T>,     &write_row<T>};
+    kernels.pack_queries = &pack_queries<T>;
+    kernels.attend_panel = &attend_panel<T>;
+    kernels.finish = &finish<T>;
+  }
+#else
+  kernels = {&pack_queries<T>, &pack_panel<T>, &copy_unit<T>, &attend_panel<T>,
+             &attend_rows<T>,  &finish<T>,     &write_row<T>};
+#endif
+  return kernels;
 }
 
 template <Storage T>

@@ -92,7 +92,16 @@ inline void add_shares(GroupSums const& s, std::int64_t blocks, float* const* ro
 }
 
 template <Storage T>
-inline constexpr GroupKernels<T> group_kernels{&pack_groups<T>, &multiply_groups<T>, &add_group_panel, &share_groups,
-                                               &add_shares};
+constexpr GroupKernels<T> make_group_kernels() {
+#if LACUNA_BF16
+  if constexpr (!kPairs<T>)
+    return avx512::group_kernels<T>;
+  else
+#endif
+    return {&pack_groups<T>, &multiply_groups<T>, &add_group_panel, &share_groups, &add_shares};
+}
+
+template <Storage T>
+inline constexpr GroupKernels<T> group_kernels = make_group_kernels<T>();
 
 }  // namespace lacuna::cpu::LACUNA_TARGET

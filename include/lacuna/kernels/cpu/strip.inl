@@ -313,6 +313,12 @@ struct Operands<T, true> {
 
 #endif
 
+#if LACUNA_BF16
+using avx512::add_rows;
+using avx512::dot_row;
+using avx512::dot_tile;
+#else
+
 /// out[r][j] = (add ? out[r][j] : 0) + <queries[r], keys[j]>, in float. // [queries, kPanelKeys]
 template <Storage T>
 inline void dot_tile(DotTile<T> const& tile, bool add, float* out) {
@@ -368,5 +374,7 @@ inline void add_rows(T const* const* rows, std::int64_t count, std::int64_t dim,
     }
   }
 }
+
+#endif
 
 }  // namespace lacuna::cpu::LACUNA_TARGET

@@ -39,6 +39,13 @@ inline void measure_window(FlashState const& s, T const* const* keys, std::int64
   }
 }
 
+#if LACUNA_BF16 == 2
+using avx512_bf16::add_window_lanes;
+using avx512_bf16::raise_window_lanes;
+using avx512_bf16::window_lanes;
+using avx512_bf16::WindowLanes;
+#else
+
 /// Weights of the query rows [x, x + kLanes) of a strip at its keys j, zero where a row does not see the key.
 struct WindowLanes {
   Ints seen, hidden;
@@ -122,9 +129,11 @@ inline void raise_window_lanes(FlashState const& s, Strip const& strip, WindowLa
                                float* partial) {
   for (std::int64_t j = 0; j < strip.most; ++j) {
     Vec const weight = window_weight(s, lanes, s.scores + j * kStrip + x, j), highest = load(partial + j * kLanes);
-    store(partial + j * kLanes, (weight > highest) | (weight != weight) ? weight : highest);
+    store(partial + j * kLanes, ((weight > highest) | (weight != weight)) ? weight : highest);
   }
 }
+
+#endif
 
 template <Storage T>
 inline void weigh_window(FlashState const& s, T const* const* keys, std::int64_t count, std::int32_t const* seen,
@@ -172,6 +181,16 @@ inline void finish_window(std::int64_t rows, WindowSums const& sums) {
 }
 
 template <Storage T>
-inline constexpr WindowKernels<T> window_kernels{&pack_strips<T>, &measure_window<T>, &weigh_window<T>, &finish_window};
+constexpr WindowKernels<T> make_window_kernels() {
+#if LACUNA_BF16
+  if constexpr (!kPairs<T>)
+    return avx512::window_kernels<T>;
+  else
+#endif
+    return {&pack_strips<T>, &measure_window<T>, &weigh_window<T>, &finish_window};
+}
+
+template <Storage T>
+inline constexpr WindowKernels<T> window_kernels = make_window_kernels<T>();
 
 }  // namespace lacuna::cpu::LACUNA_TARGET
