@@ -45,6 +45,14 @@ TEST_CASE("attend dense: prompts equal the oracle in float", "[kernels]") {
   for (Sizes const& sizes : support::prompt_sizes()) equals_the_oracle<float>(sizes, Data::random);
 }
 
+TEST_CASE("attend dense: a long cache is read in parts that merge", "[kernels]") {
+  for (Sizes const& sizes : {Sizes{1, 4097, 2, 2, 32}, Sizes{3, 5000, 1, 5, 20}, Sizes{1, 2049, 1, 16, 16}}) {
+    equals_the_oracle<float>(sizes, Data::random);
+    equals_the_oracle<float>(sizes, Data::huge);
+    equals_the_oracle<lacuna::bfloat16>(sizes, Data::random);
+  }
+}
+
 TEST_CASE("attend dense: prompts equal the oracle in bfloat16 and half", "[kernels]") {
   for (Sizes const& sizes : support::prompt_sizes()) {
     equals_the_oracle<lacuna::bfloat16>(sizes, Data::random);
