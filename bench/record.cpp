@@ -1,28 +1,33 @@
 // Writes the results of record: one CSV row per case and arm, dense beside every method.
-//   lacuna_record TOKENS_PREFILL TOKENS_DECODE REPEATS > bench/results/<machine>.csv
-// One thread, and the processor time that it took, because a busy machine shares its cores but not this clock: the arms
-// take turns, and each row is the fastest of its turns.
+//   lacuna_record TOKENS_PREFILL TOKENS_DECODE REPEATS WORKERS HEADS_Q HEADS_KV > bench/results/<machine>.csv
+// The arms take turns, and each row is the fastest of its turns. One worker: the processor time that it took, because a
+// busy machine shares its cores but not this clock. More: the time on the wall. The arm `read` is a plain loop over as
+// many bytes as the cache of a decoding step holds: what the machine can read at all, at that moment.
 #include <algorithm>
+#include <cstdint>
 #include <cstdio>
 #include <cstdlib>
 #include <ctime>
 #include <fstream>
 #include <functional>
 #include <memory>
+#include <numeric>
 #include <string>
 #include <vector>
 
 #include "lacuna/lacuna.hpp"
-#include "lacuna/methods/block_sparse.hpp"
 #include "support/random_problem.hpp"
 
 namespace {
 
 using namespace lacuna;
 
+ThreadPool* crew = nullptr;
+int workers = 1;
+
 double seconds() {
   std::timespec now{};
-  clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &now);
+  clock_gettime(workers == 1 ? CLOCK_PROCESS_CPUTIME_ID : CLOCK_MONOTONIC, &now);
   return static_cast<double>(now.tv_sec) + 1e-9 * static_cast<double>(now.tv_nsec);
 }
 
@@ -45,7 +50,7 @@ Row row_of(std::string const& phase, std::string const& arm, std::string const& 
     typename M::Index index;
   };
   auto const state = std::make_shared<State>();
-  auto const plan = method.plan(Cpu{}, shape);
+  auto const plan = method.plan(crew->exec(), shape);
   if (!plan) std::fprintf(stderr, "%s: %s\n", arm.c_str(), plan.status().message), std::exit(1);
   state->method = method;
   state->random = std::move(random);
@@ -59,10 +64,10 @@ Row row_of(std::string const& phase, std::string const& arm, std::string const& 
     Workspace const workspace(state->memory.data(), state->plan.workspace_bytes);
     Problem<T> const problem = state->random->problem();
     double const begin = seconds();
-    if (Status s = state->method.select(Cpu{}, problem, workspace, state->index); !s)
+    if (Status s = state->method.select(crew->exec(), problem, workspace, state->index); !s)
       std::fprintf(stderr, "%s: %s\n", r.arm.c_str(), s.message), std::exit(1);
     double const selected = seconds();
-    if (Status s = attend(Cpu{}, problem, state->index, workspace, state->random->out()); !s)
+    if (Status s = attend(crew->exec(), problem, state->index, workspace, state->random->out()); !s)
       std::fprintf(stderr, "%s: %s\n", r.arm.c_str(), s.message), std::exit(1);
     double const end = seconds();
     r.select = std::min(r.select, selected - begin);
@@ -86,25 +91,61 @@ M with_share(double share) {
   return method;
 }
 
+/// Sums what it reads, so that nobody leaves the reading out.
+std::uint64_t read_all(std::vector<std::uint64_t> const& words) {
+  std::vector<std::uint64_t> sums(static_cast<std::size_t>(workers) * 8);
+  crew->exec().each(workers, [&](std::int64_t item, int) {
+    std::size_t const share = words.size() / static_cast<std::size_t>(workers) / 64 * 64;
+    std::uint64_t const* const first = words.data() + static_cast<std::size_t>(item) * share;
+    std::uint64_t lanes[64] = {};
+    for (std::size_t i = 0; i < share; i += 64)
+      for (std::size_t lane = 0; lane < 64; ++lane) lanes[lane] += first[i + lane];
+    sums[static_cast<std::size_t>(item) * 8] = std::accumulate(lanes, lanes + 64, std::uint64_t{0});
+  });
+  return std::accumulate(sums.begin(), sums.end(), std::uint64_t{0});
+}
+
+Row read_row(Shape const& shape, std::string const& dtype, std::size_t element_bytes) {
+  std::size_t const bytes = 2 * static_cast<std::size_t>(shape.len_k * shape.heads_kv * shape.dim) * element_bytes;
+  auto const words = std::make_shared<std::vector<std::uint64_t>>(bytes / sizeof(std::uint64_t), 1);
+  Row row{"decode", "decode-" + std::to_string(shape.len_k), "read", dtype, shape, element_bytes};
+  row.select = 0.0;
+  row.turn = [words](Row& r) {
+    double const begin = seconds();
+    if (read_all(*words) == 0) std::exit(1);
+    r.attend = std::min(r.attend, seconds() - begin);
+  };
+  return row;
+}
+
 template <Storage T>
-void add_prefill(std::vector<Row>& rows, std::string const& dtype, std::int64_t tokens) {
-  Shape const shape{tokens, tokens, 4, 1, 128};
+void add_prefill(std::vector<Row>& rows, std::string const& dtype, Shape shape, std::int64_t tokens) {
+  shape.len_q = shape.len_k = tokens;
   auto const random = std::make_shared<bench::RandomProblem<T>>(shape);
   rows.push_back(row_of<Dense, T>("prefill", "dense", dtype, {}, shape, random));
   using Slashes = VerticalSlashOf<64, Ratio>;
   rows.push_back(
       row_of<Slashes, T>("prefill", "ours-vertical-slash", dtype, with_share<Slashes>(0.002), shape, random));
+  rows.push_back(
+      row_of<Slashes, T>("prefill", "ours-vertical-slash-more", dtype, with_share<Slashes>(0.012), shape, random));
   using Wide = BlockSparseOf<128, Ratio>;
   rows.push_back(row_of<Wide, T>("prefill", "ours-block-sparse-128", dtype, with_share<Wide>(0.1), shape, random));
   using Middle = BlockSparseOf<64, Ratio>;
   rows.push_back(row_of<Middle, T>("prefill", "ours-block-sparse-64", dtype, with_share<Middle>(0.1), shape, random));
   using Fine = BlockSparseOf<16, Ratio>;
   rows.push_back(row_of<Fine, T>("prefill", "ours-block-sparse-16", dtype, with_share<Fine>(0.1), shape, random));
+  XAttention antidiagonals;
+  antidiagonals.budget.share = 0.2;
+  rows.push_back(row_of<XAttention, T>("prefill", "ours-x-attention", dtype, antidiagonals, shape, random));
+  Streaming const band{.sink_tokens = 128, .window_tokens = tokens / 20};
+  rows.push_back(row_of<Streaming, T>("prefill", "ours-streaming", dtype, band, shape, random));
 }
 
 template <Storage T>
-void add_decode(std::vector<Row>& rows, std::string const& dtype, std::int64_t tokens) {
-  Shape const shape{1, tokens, 8, 2, 128};
+void add_decode(std::vector<Row>& rows, std::string const& dtype, Shape shape, std::int64_t tokens) {
+  shape.len_q = 1;
+  shape.len_k = tokens;
+  rows.push_back(read_row(shape, dtype, sizeof(T)));
   auto const random = std::make_shared<bench::RandomProblem<T>>(shape);
   rows.push_back(row_of<Dense, T>("decode", "dense", dtype, {}, shape, random));
   using Pages = QuestOf<16, Ratio>;
@@ -114,12 +155,18 @@ void add_decode(std::vector<Row>& rows, std::string const& dtype, std::int64_t t
 }  // namespace
 
 int main(int count, char** arguments) {
-  if (count != 4) return std::fprintf(stderr, "usage: lacuna_record TOKENS_PREFILL TOKENS_DECODE REPEATS\n"), 1;
+  if (count != 7)
+    return std::fprintf(stderr, "usage: lacuna_record TOKENS_PREFILL TOKENS_DECODE REPEATS WORKERS HEADS_Q HEADS_KV\n"),
+           1;
+  workers = std::atoi(arguments[4]);
+  ThreadPool pool(workers);
+  crew = &pool;
+  Shape const heads{0, 0, std::atoll(arguments[5]), std::atoll(arguments[6]), 128};
   std::vector<Row> rows;
-  add_prefill<float>(rows, "f32", std::atoll(arguments[1]));
-  add_prefill<bfloat16>(rows, "bf16", std::atoll(arguments[1]));
-  add_decode<float>(rows, "f32", std::atoll(arguments[2]));
-  add_decode<bfloat16>(rows, "bf16", std::atoll(arguments[2]));
+  add_prefill<float>(rows, "f32", heads, std::atoll(arguments[1]));
+  add_prefill<bfloat16>(rows, "bf16", heads, std::atoll(arguments[1]));
+  add_decode<float>(rows, "f32", heads, std::atoll(arguments[2]));
+  add_decode<bfloat16>(rows, "bf16", heads, std::atoll(arguments[2]));
   for (int turn = 0; turn < std::atoi(arguments[3]); ++turn)
     for (Row& row : rows) row.turn(row);
 
@@ -135,11 +182,11 @@ int main(int count, char** arguments) {
     double const flops = r.density * bench::causal_pairs(r.shape) * 4.0 * static_cast<double>(r.shape.dim);
     double const bytes = r.density * 2.0 * static_cast<double>(r.shape.len_k * r.shape.heads_kv * r.shape.dim) *
                          static_cast<double>(r.element_bytes);
-    std::printf("%s,%s,\"%s, 1 thread\",%s,%s,%s,1,%lld,%lld,%lld,%s,%lld,%.4f,%.4f,%.4f,%.4f,%.4f,%.2f\n", date,
-                commit == nullptr ? "" : commit, machine().c_str(), r.phase.c_str(), r.name.c_str(), r.arm.c_str(),
-                static_cast<long long>(r.shape.heads_q), static_cast<long long>(r.shape.heads_kv),
-                static_cast<long long>(r.shape.dim), r.dtype.c_str(), static_cast<long long>(r.shape.len_k), r.density,
-                r.select * 1e3, r.attend * 1e3, total * 1e3, flops / total * 1e-12,
-                r.shape.len_q == 1 ? bytes / total * 1e-9 : 0.0);
+    std::printf("%s,%s,\"%s, %d %s\",%s,%s,%s,1,%lld,%lld,%lld,%s,%lld,%.4f,%.4f,%.4f,%.4f,%.4f,%.2f\n", date,
+                commit == nullptr ? "" : commit, machine().c_str(), workers, workers == 1 ? "thread" : "threads",
+                r.phase.c_str(), r.name.c_str(), r.arm.c_str(), static_cast<long long>(r.shape.heads_q),
+                static_cast<long long>(r.shape.heads_kv), static_cast<long long>(r.shape.dim), r.dtype.c_str(),
+                static_cast<long long>(r.shape.len_k), r.density, r.select * 1e3, r.attend * 1e3, total * 1e3,
+                flops / total * 1e-12, r.shape.len_q == 1 ? bytes / total * 1e-9 : 0.0);
   }
 }
