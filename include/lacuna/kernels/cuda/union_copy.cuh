@@ -66,7 +66,7 @@ struct UnionRing {
     }
     for (int w = 0; w < Traits::works; ++w) {
       barrier_init(work_full + w, 1);
-      barrier_init(work_empty + w, Traits::boxes ? Traits::units : Traits::units + Traits::copy_warps - 1);
+      barrier_init(work_empty + w, Traits::units + Traits::copy_warps - 1);
     }
     if constexpr (Traits::boxes) barrier_init_done();
   }
@@ -125,101 +125,107 @@ class UnionDraw {
 template <class Traits>
 __device__ void copy_key_block(DeviceProblem<typename Traits::T> const& p, UnionTile const& tile,
                                std::int32_t first_key, std::uint32_t keys, std::uint32_t values) {
-  constexpr int chunks = Traits::dim / 8;
-  int const lane = lane_id();
-  std::int32_t const own_key = first_key + lane % kUnitRows;
-  std::int64_t const own = own_key < tile.len_k ? p.offset(tile.sequence, tile.head_kv, own_key) : -1;
-#pragma unroll 4
-  for (int i = lane; i < kUnitRows * chunks; i += 32) {
+  constexpr int chunks = Traits::dim / 8, unrolled = Traits::boxes ? 1 : 4;  // beside boxes it is rare
+#pragma unroll unrolled
+  for (int i = lane_id(); i < kUnitRows * chunks; i += 32) {
     int const row = i / chunks, chunk = i % chunks;
-    std::int64_t const offset = __shfl_sync(kAllLanes, own, row);
-    std::int64_t const from = offset < 0 ? 0 : offset + chunk * 8;
+    bool const present = first_key + row < tile.len_k;
+    std::int64_t const from = present ? p.offset(tile.sequence, tile.head_kv, first_key + row) + chunk * 8 : 0;
     std::uint32_t const to = chunk_offset<kUnitRows>(row, chunk);
-    copy16_or_zero(keys + to, p.k + from, offset < 0 ? 0 : 16);
-    copy16_or_zero(values + to, p.v + from, offset < 0 ? 0 : 16);
+    copy16_or_zero(keys + to, p.k + from, present ? 16 : 0);
+    copy16_or_zero(values + to, p.v + from, present ? 16 : 0);
   }
 }
 
-/// The copying warp's part with the copy engine: lane l < slots brings the keys of slot l, the next ones the values.
+/// One copying warp's part of a tile with the copy engine: every copy_warps-th stage, since a stage takes one warp
+/// longer to ask for than L2 to bring. Lane l < slots brings the keys of slot l, the next ones the values. `begin`:
+/// stages of all tiles before this one.
 template <class Traits>
-__device__ void copy_union_by_boxes(DeviceProblem<typename Traits::T> const& p, CUtensorMap const& k_map,
-                                    CUtensorMap const& v_map, UnionTiles const& tiles, UnionLists const& lists,
-                                    UnionRing<Traits> const& ring) {
-  constexpr int slots = Traits::slots;
-  int const lane = lane_id(), slot = lane % slots;
-  RingPlace<Traits::stages> place;
-  UnionDraw<Traits> draw(tiles, lists);
-  for (UnionWork work = draw.next(ring); work.tile >= 0; work = draw.next(ring)) {
-    std::int32_t const count = work.entries;
-    UnionTile const tile(p, tiles, work.tile);
-    UnionEntry const* const entries = lists.entries + static_cast<std::int64_t>(work.tile) * tiles.entry_room;
-    UnionEntry next = slot < count ? entries[slot] : UnionEntry{0};
-    for (std::int32_t first = 0; first < count; first += slots) {
-      std::int32_t const key = next.first_key();
-      bool const valid = first + slot < count;
-      // A box would reach past what the caller holds: such a block is copied row by row.
-      bool const whole = key + kUnitRows <= tile.len_k;
-      if (first + slots + slot < count) next = entries[first + slots + slot];
-      std::int32_t page = 0, row = key;
-      if (p.page_table != nullptr) {
-        if (valid && whole)
-          page = p.page_table[tile.sequence * p.table_stride_sequence + tile.head_kv * p.table_stride_head +
-                              key / p.page_tokens];
-        row = key % p.page_tokens;
-      } else if (p.first_token != nullptr) {
-        row += p.first_token[tile.sequence];
-      }
-      barrier_wait(ring.empty + place.slot, place.parity ^ 1U);
-      unsigned const boxes = __ballot_sync(kAllLanes, valid && whole && lane < 2 * slots);
-      unsigned rest = __ballot_sync(kAllLanes, valid && !whole && lane < slots);
-      while (rest != 0) {
-        int const s = __ffs(static_cast<int>(rest)) - 1;
-        rest &= rest - 1;
-        copy_key_block<Traits>(p, tile, __shfl_sync(kAllLanes, key, s), smem_address(ring.keys(place.slot, s)),
-                               smem_address(ring.values(place.slot, s)));
-        close_copy_group();
-        wait_copy_groups<0>();
-        fence_async_proxy();  // a later box may land here
-      }
-      __syncwarp();
-      if (lane == 0)
-        barrier_arrive_expecting(ring.full + place.slot,
-                                 static_cast<std::uint32_t>(__popc(boxes) * Traits::tile_bytes));
-      __syncwarp();
-      if ((boxes >> lane & 1U) != 0)
-        copy_box(lane < slots ? ring.keys(place.slot, slot) : ring.values(place.slot, slot),
-                 lane < slots ? &k_map : &v_map, ring.full + place.slot, 0, row, 0, tile.head_kv, page);
-      place.next();
+__device__ void copy_boxes(DeviceProblem<typename Traits::T> const& p, CUtensorMap const& k_map,
+                           CUtensorMap const& v_map, UnionTile const& tile, UnionEntry const* entries,
+                           std::int32_t count, std::uint32_t begin, UnionRing<Traits> const& ring) {
+  constexpr int slots = Traits::slots, at_once = slots * Traits::copy_warps;
+  int const lane = lane_id(), slot = lane % slots, warp = warp_id() - Traits::units;
+  std::int32_t const first_token = p.first_token != nullptr ? p.first_token[tile.sequence] : 0;
+  auto first = static_cast<std::int32_t>((static_cast<std::uint32_t>(warp) - begin) % Traits::copy_warps) * slots;
+  UnionEntry next = first + slot < count ? entries[first + slot] : UnionEntry{0};
+  for (; first < count; first += at_once) {
+    std::int32_t const key = next.first_key();
+    bool const valid = first + slot < count;
+    // A box would reach past what the caller holds: such a block is copied row by row.
+    bool const whole = valid && key + kUnitRows <= tile.len_k;
+    if (first + at_once + slot < count) next = entries[first + at_once + slot];
+    std::int32_t page = 0, row = key + first_token;
+    if (p.page_table != nullptr) {
+      if (whole)
+        page = p.page_table[tile.sequence * p.table_stride_sequence + tile.head_kv * p.table_stride_head +
+                            key / p.page_tokens];
+      row = key % p.page_tokens;
     }
+    std::uint32_t const number = begin + static_cast<std::uint32_t>(first / slots);
+    auto const stage = static_cast<int>(number % Traits::stages);
+    unsigned const boxes = __ballot_sync(kAllLanes, whole && lane < 2 * slots);
+    unsigned rest = __ballot_sync(kAllLanes, valid && !whole && lane < slots);
+    barrier_wait(ring.empty + stage, (number / Traits::stages & 1U) ^ 1U);
+    for (; rest != 0; rest &= rest - 1) {
+      int const s = __ffs(static_cast<int>(rest)) - 1;
+      copy_key_block<Traits>(p, tile, __shfl_sync(kAllLanes, key, s), smem_address(ring.keys(stage, s)),
+                             smem_address(ring.values(stage, s)));
+      close_copy_group();
+      wait_copy_groups<0>();
+      fence_async_proxy();  // a later box may land here
+    }
+    __syncwarp();
+    if (lane == 0)
+      barrier_arrive_expecting(ring.full + stage, static_cast<std::uint32_t>(__popc(boxes) * Traits::tile_bytes));
+    __syncwarp();
+    if ((boxes >> lane & 1U) != 0)
+      copy_box(lane < slots ? ring.keys(stage, slot) : ring.values(stage, slot), lane < slots ? &k_map : &v_map,
+               ring.full + stage, 0, row, 0, tile.head_kv, page);
   }
 }
 
-/// The same by cp.async: a warp brings one slot, and the first of them draws.
+/// The same by cp.async: a warp brings one slot of every stage.
 template <class Traits>
-__device__ void copy_union_by_rows(DeviceProblem<typename Traits::T> const& p, UnionTiles const& tiles,
-                                   UnionLists const& lists, UnionRing<Traits> const& ring) {
+__device__ void copy_rows(DeviceProblem<typename Traits::T> const& p, UnionTile const& tile, UnionEntry const* entries,
+                          std::int32_t count, std::uint32_t begin, UnionRing<Traits> const& ring) {
   int const slot = warp_id() - Traits::units;
-  RingPlace<Traits::stages> place;
+  for (std::int32_t first = 0; first < count; first += Traits::slots, ++begin) {
+    auto const stage = static_cast<int>(begin % Traits::stages);
+    barrier_wait(ring.empty + stage, (begin / Traits::stages & 1U) ^ 1U);
+    if (slot < Traits::slots && first + slot < count)
+      copy_key_block<Traits>(p, tile, entries[first + slot].first_key(), smem_address(ring.keys(stage, slot)),
+                             smem_address(ring.values(stage, slot)));
+    barrier_arrive_after_copies(ring.full + stage);
+  }
+}
+
+/// What a copying warp does: the first of them also draws, one tile ahead.
+template <class Traits>
+__device__ void copy_unions(DeviceProblem<typename Traits::T> const& p, CUtensorMap const& k_map,
+                            CUtensorMap const& v_map, UnionTiles const& tiles, UnionLists const& lists,
+                            UnionRing<Traits> const& ring) {
+  std::uint32_t begin = 0;
   auto const copy = [&](UnionWork const& work) {
     UnionTile const tile(p, tiles, work.tile);
     UnionEntry const* const entries = lists.entries + static_cast<std::int64_t>(work.tile) * tiles.entry_room;
-    for (std::int32_t first = 0; first < work.entries; first += Traits::slots) {
-      barrier_wait(ring.empty + place.slot, place.parity ^ 1U);
-      if (slot < Traits::slots && first + slot < work.entries)
-        copy_key_block<Traits>(p, tile, entries[first + slot].first_key(), smem_address(ring.keys(place.slot, slot)),
-                               smem_address(ring.values(place.slot, slot)));
-      barrier_arrive_after_copies(ring.full + place.slot);
-      place.next();
-    }
+    if constexpr (Traits::boxes)
+      copy_boxes<Traits>(p, k_map, v_map, tile, entries, work.entries, begin, ring);
+    else
+      copy_rows<Traits>(p, tile, entries, work.entries, begin, ring);
+    begin += static_cast<std::uint32_t>((work.entries + Traits::slots - 1) / Traits::slots);
   };
-  if (slot == 0) {
+  if (warp_id() == Traits::units) {
     UnionDraw<Traits> draw(tiles, lists);
-    for (UnionWork work = draw.next(ring); work.tile >= 0; work = draw.next(ring)) copy(work);
+    for (UnionWork work = draw.next(ring), upcoming; work.tile >= 0; work = upcoming) {
+      upcoming = draw.next(ring);
+      copy(work);
+    }
   } else {
     RingPlace<Traits::works> works;
     for (UnionWork work = ring.receive(works); work.tile >= 0; work = ring.receive(works)) copy(work);
   }
-  wait_copy_groups<0>();
+  if constexpr (!Traits::boxes) wait_copy_groups<0>();
 }
 
 }  // namespace lacuna::cuda

@@ -155,12 +155,8 @@ __global__ void __launch_bounds__(Traits::threads, 1)
     if (threadIdx.x == 0) ring.init();
     __syncthreads();
     if (warp >= Traits::units) {
-      if constexpr (Traits::boxes) {
-        give_registers<Traits::copy_registers>();
-        if (warp == Traits::units) copy_union_by_boxes<Traits>(p, k_map, v_map, tiles, lists, ring);
-      } else {
-        copy_union_by_rows<Traits>(p, tiles, lists, ring);
-      }
+      if constexpr (Traits::boxes) give_registers<Traits::copy_registers>();
+      copy_unions<Traits>(p, k_map, v_map, tiles, lists, ring);
       return;
     }
     if constexpr (Traits::boxes) take_registers<Traits::unit_registers>();
