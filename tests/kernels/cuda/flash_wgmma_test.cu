@@ -227,6 +227,12 @@ std::vector<ref::Inputs> ragged(std::int64_t dim, std::int64_t heads_kv, std::in
   return sequences;
 }
 
+/// A ring of one stage: a hand-over that goes wrong shows at once.
+template <class T, int Dim>
+struct OneStageTile : lacuna::cuda::WideTile<T, Dim> {
+  static constexpr int stages = 1, query_buffers = 1;
+};
+
 /// Whether this device and build have the kernel at all.
 bool here() {
   return lacuna::cuda::has_hopper_body(lacuna::cuda::flash_wgmma_kernel<lacuna::cuda::WideTile<bfloat16, 128>>);
@@ -327,6 +333,20 @@ TEST_CASE("cuda flash_wgmma: long lists of columns and diagonals", "[cuda][hoppe
   slashes_equal_the_oracle<bfloat16>({make_inputs<bfloat16>({1500, 1500, 1, 2, 128}, Data::random, 3),
                                       make_inputs<bfloat16>({200, 3000, 1, 2, 128}, Data::random, 4)},
                                      false, density);
+}
+
+TEST_CASE("cuda flash_wgmma: a ring of one stage", "[cuda][hopper]") {
+  if (!here()) return;
+  using Tile = OneStageTile<bfloat16, 128>;
+  BatchCase<bfloat16> c(ragged<bfloat16>(128, 2, 3));
+  equals_the_oracle(
+      c, flash_scratch(),
+      [&](lacuna::Cuda exec, lacuna::Workspace scratch) {
+        return lacuna::cuda::detail::launch_flash<Tile>(exec, c.problem(), c.out(), 0,
+                                                        lacuna::cuda::HopperPlan<Tile>::rows, scratch,
+                                                        [](auto&) { return lacuna::Status{}; });
+      },
+      [&](std::size_t b, std::int64_t, std::int64_t row) { return ref::dense_keys(c.sequences()[b], row); });
 }
 
 TEST_CASE("cuda flash_wgmma: says no to what the copy engine cannot fetch", "[cuda][hopper]") {

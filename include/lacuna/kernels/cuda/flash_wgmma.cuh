@@ -196,12 +196,12 @@ inline void reserve_flash_wgmma(Workspace& scratch) { (void)scratch.take<std::in
 template <Storage T>
 bool flash_wgmma_serves(BatchProblem<T> const& problem, AttentionOut<T> const& out) {
   return detail::flash_serves(problem, out) &&
-         detail::with_flash_tile<WideTile, T>(problem.dim(), [](auto) { return true; });
+         detail::with_flash_tile<DenseTile, T>(problem.dim(), [](auto) { return true; });
 }
 template <Storage T>
 Status launch_flash_wgmma(Cuda exec, BatchProblem<T> const& problem, AttentionOut<T> const& out, Workspace scratch) {
   Status status = Status::invalid("flash_wgmma: not compiled for this device");
-  detail::with_flash_tile<WideTile, T>(problem.dim(), [&]<class Tile>(Tile) {
+  detail::with_flash_tile<DenseTile, T>(problem.dim(), [&]<class Tile>(Tile) {
     status = detail::launch_flash<Tile>(exec, problem, out, 0, HopperPlan<Tile>::rows, scratch,
                                         [](auto&) { return Status{}; });
     return true;
@@ -215,7 +215,7 @@ template <Storage T>
 bool flash_wgmma_serves(BatchProblem<T> const& problem, AttentionOut<T> const& out, BlockIndex const& index) {
   std::int64_t const block = index.block_tokens, group = problem.group();
   if (!detail::flash_serves(problem, out) || index.offsets.data != nullptr) return false;
-  if (block % 128 == 0) return flash_wgmma_serves(problem, out);
+  if (block % 128 == 0) return detail::with_flash_tile<WideTile, T>(problem.dim(), [](auto) { return true; });
   if (block != 16 && block != 32 && block != 64) return false;
   std::int64_t const heads_of_tile = 64 / block;
   std::int64_t const rows_of_group = (group + heads_of_tile - 1) / heads_of_tile * heads_of_tile;

@@ -24,7 +24,6 @@ class HopperBoxes {
     mine_ = half_ < halves;
     chunk_lane_ = box * (args.key_box_rows / kWarpRows);
     box_offset_ = box * (args.key_box_rows / 8) * Plan::atom_bytes;
-    box_bytes_ = Plan::stage_bytes / (boxes * halves);
   }
 
   __device__ void open(std::int32_t sequence, std::int32_t head_kv, std::int32_t len_k) {
@@ -78,7 +77,8 @@ class HopperBoxes {
     }
     fence_async_proxy();
     __syncwarp();
-    return static_cast<std::uint32_t>(__popc(whole_boxes) * box_bytes_);
+    int const all_boxes = __popc(__ballot_sync(kAllLanes, mine_));
+    return static_cast<std::uint32_t>(Plan::stage_bytes / all_boxes * __popc(whole_boxes));
   }
   __device__ void copy_rows(std::byte* to, T const* from, std::int32_t key) {
     constexpr std::int32_t kChunks = Tile::dim / 8;  // of 16 bytes, in a row
@@ -99,7 +99,7 @@ class HopperBoxes {
   HopperArgs<T> const& args_;
   std::int32_t lane_;
   // of this lane: which box, which half of it, whether there is one
-  std::int32_t half_, chunk_lane_, box_offset_, box_bytes_;
+  std::int32_t half_, chunk_lane_, box_offset_;
   bool mine_;
   std::int32_t sequence_ = 0, head_kv_ = 0, map_head_ = 0, row_base_ = 0;
   std::int32_t last_box_ = 0;  // the last key that a whole box can begin with

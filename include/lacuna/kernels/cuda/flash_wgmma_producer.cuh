@@ -46,7 +46,7 @@ class HopperProducer {
  private:
   // ---- which tile
 
-  __device__ bool listed() const { return !Tile::slashes && args_.lists.counts != nullptr; }
+  __device__ bool listed() const { return Tile::lists && !Tile::slashes && args_.lists.counts != nullptr; }
   __device__ bool by_position() const { return Tile::slashes || listed(); }
   __device__ std::int32_t tiles_of_group() const {  // that one span of queries of a KV head's group takes
     std::int32_t const heads = Plan::rows / args_.span;
@@ -62,8 +62,7 @@ class HopperProducer {
   /// Tiles come sequence by sequence, and ever later ones: the search goes on where it stopped.
   __device__ bool find_sequence(std::int32_t tile) {
     while (sequence_ < args_.problem.batch) {
-      spans_ = spans_of(sequence_);
-      std::int32_t const tiles = spans_ * tiles_of_group() * args_.problem.heads_kv;
+      std::int32_t const tiles = spans_of(sequence_) * tiles_of_group() * args_.problem.heads_kv;
       if (tile < first_tile_ + tiles) return true;
       first_tile_ += tiles;
       ++sequence_;
@@ -76,8 +75,9 @@ class HopperProducer {
     std::int32_t const of_group = tiles_of_group();
     std::int32_t const heads = Plan::rows / args_.span;
     std::int32_t const span_and_head = tile / of_group;
-    std::int32_t const span = spans_ - 1 - span_and_head % spans_;
-    head_kv_ = span_and_head / spans_;
+    std::int32_t const spans = spans_of(sequence_);
+    std::int32_t const span = spans - 1 - span_and_head % spans;
+    head_kv_ = span_and_head / spans;
     first_head_ = head_kv_ * args_.problem.group + tile % of_group * heads;
     len_q_ = args_.problem.len_q(sequence_);
     len_k_ = args_.problem.len_k(sequence_, head_kv_);
@@ -135,29 +135,32 @@ class HopperProducer {
 
   // ---- what it needs
 
-  __device__ void begin_work(HopperTask task) {
+  __device__ HopperWork<Tile>& begin_work(HopperTask task) {
     query_slot_ = works_begun_ % Tile::query_buffers;
     barrier_wait(&barriers_.queries_empty[query_slot_], (works_begun_ / Tile::query_buffers & 1) ^ 1);
     HopperWork<Tile>& work = works_[works_begun_ % Plan::works];
     ++works_begun_;
     if (lane_ == 0) work.task = task;
-    if (lane_ < Plan::rows / kWarpRows) {
-      std::int32_t const row = lane_ * kWarpRows;
-      std::int32_t const query = first_query_ + row % args_.span;
-      std::int32_t const head = first_head_ + row / args_.span;
-      std::int32_t const heads_end = (head_kv_ + 1) * args_.problem.group;
-      HopperUnit unit;
-      unit.token = args_.problem.first_query(min(sequence_, args_.problem.batch - 1)) + query;
-      unit.position = len_k_ - len_q_ + query;
-      unit.head = min(head, heads_end - 1);
-      unit.valid_begin = static_cast<std::int16_t>(min(max(-query, 0), kWarpRows));
-      unit.valid_end = static_cast<std::int16_t>(head < heads_end ? min(max(len_q_ - query, 0), kWarpRows) : 0);
-      work.units[lane_] = unit;
-    }
-    __syncwarp();
+    return work;
+  }
+  /// Of this lane.
+  __device__ HopperUnit unit() const {
+    std::int32_t const row = lane_ * kWarpRows;
+    std::int32_t const query = first_query_ + row % args_.span;
+    std::int32_t const head = first_head_ + row / args_.span;
+    std::int32_t const heads_end = (head_kv_ + 1) * args_.problem.group;
+    HopperUnit unit;
+    unit.token = args_.problem.first_query(sequence_) + query;
+    unit.position = len_k_ - len_q_ + query;
+    unit.head = min(head, heads_end - 1);
+    unit.valid_begin = static_cast<std::int16_t>(min(max(-query, 0), kWarpRows));
+    unit.valid_end = static_cast<std::int16_t>(head < heads_end ? min(max(len_q_ - query, 0), kWarpRows) : 0);
+    return unit;
   }
   __device__ void bring_queries() {
-    begin_work(steps_of_tile_ > 0 ? HopperTask::attend : HopperTask::nothing_to_see);
+    HopperWork<Tile>& work = begin_work(steps_of_tile_ > 0 ? HopperTask::attend : HopperTask::nothing_to_see);
+    if (lane_ < Plan::rows / kWarpRows) work.units[lane_] = unit();
+    __syncwarp();
     if (lane_ == 0) barrier_arrive_expecting(&barriers_.queries_full[query_slot_], Plan::query_bytes);
     __syncwarp();
     std::int32_t const box_rows = min(args_.span, 64);
@@ -275,7 +278,7 @@ class HopperProducer {
   HopperStep<Tile>* steps_;
   HopperBoxes<Tile> boxes_;
   std::int32_t lane_;
-  std::int32_t sequence_ = 0, first_tile_ = 0, spans_ = 0;
+  std::int32_t sequence_ = 0, first_tile_ = 0;
   std::int32_t head_kv_ = 0, first_head_ = 0, len_q_ = 0, len_k_ = 0;
   std::int32_t first_query_ = 0, first_position_ = 0, last_position_ = 0;
   std::int32_t steps_of_tile_ = 0;
