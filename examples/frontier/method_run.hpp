@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <chrono>
 #include <cstdint>
 #include <deque>
@@ -9,6 +10,7 @@
 #include <utility>
 #include <vector>
 
+#include "frontier/head_density.hpp"
 #include "transformer/dense_attention.hpp"
 
 namespace frontier {
@@ -19,6 +21,14 @@ class MethodRun : public transformer::Attention {
  public:
   /// Mean share of the dense work over everything measured so far; 1 before anything was.
   double density() const { return measurements_ == 0 ? 1.0 : sum_ / static_cast<double>(measurements_); }
+  /// The same of each layer and head: a query head, or a KV head whose group shares the choice. Empty where nothing was
+  /// measured head by head.
+  std::vector<std::vector<double>> head_densities() const {
+    std::vector<std::vector<double>> means = head_sums_;
+    for (std::size_t layer = 0; layer < means.size(); ++layer)
+      for (double& mean : means[layer]) mean /= static_cast<double>(layer_measurements_[layer]);
+    return means;
+  }
   /// Spent in step() so far: remembering, selecting and attending.
   double step_seconds() const { return std::chrono::duration<double>(step_time_).count(); }
 
@@ -36,6 +46,18 @@ class MethodRun : public transformer::Attention {
     sum_ += density;
     ++measurements_;
   }
+  /// What an index keeps of what its cache holds, which is `held` of all that there was.
+  template <class Index>
+  void measured(std::int64_t layer, Index const& index, double held = 1.0) {
+    measured(lacuna::density(index) * held);
+    std::vector<double> const densities = frontier::head_densities(index);
+    auto const at = static_cast<std::size_t>(layer);
+    head_sums_.resize(std::max(head_sums_.size(), at + 1));
+    layer_measurements_.resize(head_sums_.size());
+    head_sums_[at].resize(densities.size());
+    for (std::size_t head = 0; head < densities.size(); ++head) head_sums_[at][head] += densities[head] * held;
+    ++layer_measurements_[at];
+  }
 
  private:
   virtual void attend_step(lacuna::Cpu exec, int layer, transformer::LayerRows const& rows,
@@ -43,6 +65,8 @@ class MethodRun : public transformer::Attention {
 
   double sum_ = 0.0;
   std::int64_t measurements_ = 0;
+  std::vector<std::vector<double>> head_sums_;    // [layers][heads]
+  std::vector<std::int64_t> layer_measurements_;  // [layers]
   std::chrono::steady_clock::duration step_time_{};
 };
 
@@ -144,7 +168,7 @@ class PrefillRun final : public MethodRun {
     lacuna::Problem<float> const problem = dense_.remember(exec, layer, rows);
     planned_.plan(exec, lacuna::shape_of(problem));
     planned_.run(exec, problem, out);
-    measured(lacuna::density(planned_.index()));
+    measured(layer, planned_.index());
   }
 
  private:
@@ -174,7 +198,7 @@ class EvictRun final : public MethodRun {
       lacuna::Problem<float> const problem = prompt.last_queries(layer);
       planned.plan(exec, lacuna::shape_of(problem));
       planned.select(exec, problem);
-      measured(lacuna::density(planned.index()));
+      measured(layer, planned.index());
       layers_.append(exec, layer, problem.kv);
       transformer::require(layers_[layer].retain(exec, planned.index()));
     }
@@ -216,7 +240,7 @@ class StepRun final : public MethodRun {
     auto& cache = layers_[layer];
     transformer::require(cache.append(exec, rows.k, rows.v));
     planned_.run(exec, {rows.q, cache.view()}, out);
-    measured(lacuna::density(planned_.index()));
+    measured(layer, planned_.index());
   }
 
   Planned<M> planned_;
@@ -253,7 +277,7 @@ class EvictStepRun final : public MethodRun {
     transformer::require(cache.append(exec, rows.k, rows.v));
     planned_.run(exec, {rows.q, cache.view()}, out);
     auto const seen = static_cast<double>(++seen_[static_cast<std::size_t>(layer)]);
-    measured(lacuna::density(planned_.index()) * static_cast<double>(cache.length(0)) / seen);
+    measured(layer, planned_.index(), static_cast<double>(cache.length(0)) / seen);
   }
 
   Planned<Step> planned_;
