@@ -2,7 +2,9 @@
 
 Prints rows of bench/results/h200.csv on stdout and what it does on stderr. Arms take turns until each has run for long
 enough, so that all see the same temperature: "sustained". Burst: the first launches after a second of rest.
-    python3 bench/peers/prefill.py LIBRARY COMMIT [--len 16384 65536] [--cases dense blocks128 ...] [--flex]
+    python3 bench/peers/prefill.py LIBRARY COMMIT 65536:dense 65536:blocks128:0.1+flex 65536:shared16:0.05 ...
+Cases: dense; blocksN, a list of N-token blocks per query head; sharedN, one per KV head; slashes-clustered;
+slashes-random, 1024 columns and 1024 diagonals.
 """
 
 import argparse
@@ -257,81 +259,103 @@ def ragged_batch(library, dim, seconds):
     print(f"# ragged {lengths}: batch {batch:.3f} ms, parts {parts:.3f} ms, {batch / parts:.3f}", file=sys.stderr)
 
 
+class Run:
+    """One case of one length: length:case[:density[:dim]], with +flex to have FlexAttention beside it."""
+
+    def __init__(self, text):
+        self.flex = text.endswith("+flex")
+        parts = text.removesuffix("+flex").split(":")
+        self.length, self.case = int(parts[0]), parts[1]
+        self.density = float(parts[2]) if len(parts) > 2 else 0.1
+        self.dim = int(parts[3]) if len(parts) > 3 else 128
+
+
+class OneLength:
+    """Queries, keys and values of one length, kept from run to run."""
+
+    def __init__(self, library, length, dim):
+        torch.manual_seed(0)
+        self.length, self.dim = length, dim
+        make = lambda heads: torch.randn(length, heads, dim, dtype=torch.bfloat16, device="cuda")
+        self.ours = Ours(library, make(HEADS_Q), make(HEADS_KV), make(HEADS_KV))
+        self.q, self.k, self.v = (x.transpose(0, 1)[None] for x in (self.ours.q, self.ours.k, self.ours.v))
+
+    def cudnn(self):
+        with sdpa_kernel(SDPBackend.CUDNN_ATTENTION):
+            return scaled_dot_product_attention(self.q, self.k, self.v, is_causal=True, enable_gqa=True)
+
+
+def arms_of(run, tensors):
+    """name -> launch, then the pairs of one head that attend, their share, and the keys that (head, row) may see."""
+    ours, length = tensors.ours, run.length
+    causal = length * (length + 1) / 2
+    if run.case == "dense":
+        return {"ours-hopper": ours.dense}, causal, 1.0, lambda head, row: slice(0, row + 1)
+    if run.case.startswith("slashes-"):
+        index = Slashes(length, run.case.removeprefix("slashes-"), run.density)
+        return {"ours-hopper": lambda: ours.slashes(index)}, index.pairs, index.density, index.keys_of
+    tokens = int("".join(c for c in run.case if c.isdigit()))
+    lists = Lists(length, tokens, HEADS_KV if run.case.startswith("shared") else HEADS_Q, run.density)
+
+    def keys_of(head, row):
+        at = head * lists.heads // HEADS_Q
+        kept = lists.blocks[at, row // tokens, :lists.counts[at, row // tokens]].long()
+        keys = (kept[:, None] * tokens + torch.arange(tokens, device="cuda")).flatten()
+        return keys[keys <= row]
+
+    arms = {"ours-hopper": lambda: ours.blocks(lists)}
+    if run.flex:
+        arms["peer-flex"] = flex_arm(tensors.q, tensors.k, tensors.v, lists)
+    return arms, lists.pairs, lists.density, keys_of
+
+
+def record(run, tensors, options):
+    arms, pairs, density, keys_of = arms_of(run, tensors)
+    if not options.no_peer:
+        arms["dense-cudnn"] = tensors.cudnn
+    ours, length = tensors.ours, run.length
+    ours.out.fill_(float("nan"))
+    arms["ours-hopper"]()
+    rows = (1000, length - 1) if run.case.startswith("slashes") else (0, 63, 1000, length // 2 + 77, length - 1)
+    error = worst_error(ours, length, rows, keys_of)
+    unwritten = int(ours.out.isnan().any(2).sum())
+    times = measure(arms, options.seconds, options.rest)
+    told = []
+    for arm, (burst, sustained) in times.items():
+        dense = arm.startswith("dense")
+        work = 4e-9 * run.dim * HEADS_Q * (length * (length + 1) / 2 if dense else pairs)
+        told.append(f"{arm} {sustained:.3f} ms {work / sustained:.0f} TFLOP/s" +
+                    (f" (burst {work / burst:.0f})" if burst else ""))
+        for kind, ms in (("sustained", sustained), ("burst", burst)):
+            if ms is not None:
+                print(f"{time.strftime('%Y-%m-%d')},{options.commit},NVIDIA H200,prefill,{run.case}-{kind},{arm},1,"
+                      f"{HEADS_Q},{HEADS_KV},{run.dim},bf16,{length},{1.0 if dense else density:.4f},,{ms:.4f},{ms:.4f},"
+                      f"{work / ms:.1f},", flush=True)
+    faster = times["dense-cudnn"][1] / times["ours-hopper"][1] if "dense-cudnn" in times else 0.0
+    print(f"# {length} d{run.dim} {run.case} {density:.3f}: {'; '.join(told)}; {faster:.2f}x cudnn; "
+          f"error {error:.1e}, unwritten rows {unwritten}", file=sys.stderr, flush=True)
+
+
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("library")
     parser.add_argument("commit")
-    parser.add_argument("--len", type=int, nargs="+", default=[16384, 32768, 65536, 131072])
-    parser.add_argument("--cases", nargs="+", default=["dense", "blocks128", "blocks64", "shared16"])
-    parser.add_argument("--density", type=float, nargs="+", default=[0.1])
-    parser.add_argument("--dim", type=int, default=128)
-    parser.add_argument("--seconds", type=float, default=0.4)
-    parser.add_argument("--flex", action="store_true")
+    parser.add_argument("runs", nargs="*", type=Run, help="length:case[:density[:dim]][+flex]")
+    parser.add_argument("--seconds", type=float, default=0.4, help="that each arm runs at least")
     parser.add_argument("--rest", action="store_true", help="rest before each arm, for burst rates")
     parser.add_argument("--no-peer", action="store_true")
     parser.add_argument("--ragged", action="store_true", help="a ragged batch beside its parts")
     options = parser.parse_args()
     library = ctypes.CDLL(options.library)
-    date = time.strftime("%Y-%m-%d")
+    print(HEADER, flush=True)
+    tensors = None
+    for run in options.runs:
+        if tensors is None or (tensors.length, tensors.dim) != (run.length, run.dim):
+            tensors = OneLength(library, run.length, run.dim)
+        record(run, tensors, options)
+    tensors = None
     if options.ragged:
-        return ragged_batch(library, options.dim, options.seconds)
-    print(HEADER)
-    for length in options.len:
-        torch.manual_seed(0)
-        make = lambda heads: torch.randn(length, heads, options.dim, dtype=torch.bfloat16, device="cuda")
-        ours = Ours(library, make(HEADS_Q), make(HEADS_KV), make(HEADS_KV))
-        q, k, v = (x.transpose(0, 1)[None] for x in (ours.q, ours.k, ours.v))
-
-        def cudnn():
-            with sdpa_kernel(SDPBackend.CUDNN_ATTENTION):
-                return scaled_dot_product_attention(q, k, v, is_causal=True, enable_gqa=True)
-
-        causal = length * (length + 1) / 2
-        for case in options.cases:
-            for density in [1.0] if case == "dense" else [0.0] if case == "slashes-random" else options.density:
-                arms, pairs, achieved, keys_of = {}, causal, 1.0, lambda head, row: slice(0, row + 1)
-                if case == "dense":
-                    arms["ours-hopper"] = ours.dense
-                elif case.startswith("slashes"):
-                    index = Slashes(length, case[len("slashes-"):], density)
-                    pairs, achieved, keys_of = index.pairs, index.density, index.keys_of
-                    arms["ours-hopper"] = lambda: ours.slashes(index)
-                else:
-                    tokens = int("".join(c for c in case if c.isdigit()))
-                    lists = Lists(length, tokens, HEADS_KV if case.startswith("shared") else HEADS_Q, density)
-                    pairs, achieved = lists.pairs, lists.density
-                    arms["ours-hopper"] = lambda: ours.blocks(lists)
-
-                    def keys_of(head, row):
-                        at = head * lists.heads // HEADS_Q
-                        kept = lists.blocks[at, row // tokens, :lists.counts[at, row // tokens]].long()
-                        keys = (kept[:, None] * tokens + torch.arange(tokens, device="cuda")).flatten()
-                        return keys[keys <= row]
-
-                    if options.flex and tokens == 128:
-                        arms["peer-flex"] = flex_arm(q, k, v, lists)
-                if not options.no_peer:
-                    arms["dense-cudnn"] = cudnn
-                ours.out.fill_(float("nan"))
-                arms["ours-hopper"]()
-                rows = (1000, length - 1) if case.startswith("slashes") else (0, 63, 1000, length // 2 + 77, length - 1)
-                error = worst_error(ours, length, rows, keys_of)
-                untouched = int(ours.out.isnan().any(2).sum())
-                times = measure(arms, options.seconds, options.rest)
-                told = []
-                for arm, (burst, sustained) in times.items():
-                    work = 4e-9 * options.dim * HEADS_Q * (causal if arm.startswith("dense") else pairs)
-                    share = 1.0 if arm.startswith("dense") else achieved
-                    told.append(f"{arm} {sustained:.3f} ms {work / sustained:.0f} TFLOP/s" +
-                                (f" (burst {work / burst:.0f})" if burst else ""))
-                    for kind, ms in (("sustained", sustained), ("burst", burst)):
-                        if ms is not None:
-                            print(f"{date},{options.commit},h200,prefill,{case}-{density}-{kind},{arm},1,{HEADS_Q},"
-                                  f"{HEADS_KV},{options.dim},bf16,{length},{share:.4f},,{ms:.4f},{ms:.4f},"
-                                  f"{work / ms:.1f},")
-                speedup = times["dense-cudnn"][1] / times["ours-hopper"][1] if "dense-cudnn" in times else 0.0
-                print(f"# {length} {case} {achieved:.3f}: {'; '.join(told)}; {speedup:.2f}x cudnn; error {error:.1e}, "
-                      f"nan rows {untouched}", file=sys.stderr, flush=True)
+        ragged_batch(library, 128, options.seconds)
 
 
 if __name__ == "__main__":
