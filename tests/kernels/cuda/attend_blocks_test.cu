@@ -5,6 +5,7 @@
 #include "support/batch_blocks.hpp"
 #include "support/batch_run.hpp"
 #include "support/catch.hpp"
+#include "support/on_path.hpp"
 
 namespace {
 
@@ -47,10 +48,15 @@ void equals_the_oracle(std::vector<Lengths> const& lengths, Sizes const& heads, 
   BatchCase<T> c(inputs, layout);
   BatchBlocks const kept(inputs, choice.shared ? heads.heads_kv : heads.heads_kv * heads.group, choice.block_tokens,
                          0.6, static_cast<std::uint64_t>(choice.block_tokens));
-  REQUIRE(attend(c, kept) == "");
-  REQUIRE(support::explain_batch(
-              c, [&](std::size_t b, std::int64_t head, std::int64_t row) { return kept.keys(b, inputs[b], head, row); },
-              data) == "");
+  for (lacuna::cuda::Path path : support::kPaths) {
+    support::OnPath const on_path(path);
+    CAPTURE(static_cast<int>(path));
+    REQUIRE(attend(c, kept) == "");
+    REQUIRE(support::explain_batch(
+                c,
+                [&](std::size_t b, std::int64_t head, std::int64_t row) { return kept.keys(b, inputs[b], head, row); },
+                data) == "");
+  }
 }
 
 std::vector<Lengths> const kRagged{{65, 65},  {1, 1},    {0, 0},     {17, 130}, {63, 200}, {0, 40},
@@ -92,27 +98,16 @@ TEST_CASE("cuda attend blocks: which units share a tile does not change a bit", 
       BatchCase<bfloat16> c(inputs);
       BatchBlocks const kept(inputs, 2 * group, block, 0.8);
       std::vector<bfloat16> first;
-      for (auto path : {lacuna::cuda::Path::automatic, lacuna::cuda::Path::generic})
+      for (lacuna::cuda::Path path : support::kPaths)
         for (lacuna::cuda::UnionGroup units :
              {lacuna::cuda::UnionGroup{8, 1}, {1, 1}, {2, 4}, {4, 2}, {3, 2}, {1, 5}}) {
           CAPTURE(group, block, units.blocks, units.heads, static_cast<int>(path));
-          lacuna::cuda::use_path(path);
+          support::OnPath const on_path(path);
           REQUIRE(attend_grouped(c, kept, units) == "");
           if (first.empty()) first = c.out_bits();
           REQUIRE(c.out_bits() == first);
         }
-      lacuna::cuda::use_path(lacuna::cuda::Path::automatic);
     }
-}
-
-TEST_CASE("cuda attend blocks: the generic path equals the oracle", "[cuda]") {
-  lacuna::cuda::use_path(lacuna::cuda::Path::generic);
-  for (std::int64_t block : {16, 32, 64, 128}) {
-    equals_the_oracle<bfloat16>(kRagged, {0, 0, 2, 4, 128}, {block, false});
-    equals_the_oracle<half>(kRagged, {0, 0, 1, 5, 64}, {block, false});
-  }
-  equals_the_oracle<bfloat16>(kRagged, {0, 0, 2, 2, 128}, {16, false}, Data::random, {}, Layout{false, 8, 1});
-  lacuna::cuda::use_path(lacuna::cuda::Path::automatic);
 }
 
 TEST_CASE("cuda attend blocks: windows, caps and sinks equal the oracle", "[cuda]") {

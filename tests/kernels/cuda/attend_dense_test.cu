@@ -2,9 +2,9 @@
 #include <vector>
 
 #include "lacuna/kernels/attend_dense.hpp"
-#include "lacuna/kernels/cuda/path.cuh"
 #include "support/batch_run.hpp"
 #include "support/catch.hpp"
+#include "support/on_path.hpp"
 
 namespace {
 
@@ -35,10 +35,14 @@ void equals_the_oracle(std::vector<Lengths> const& lengths, Sizes const& heads, 
   CAPTURE(name_of(data), heads.dim, heads.group, heads.heads_kv, masks.window_tokens, masks.soft_cap, masks.sinks,
           lengths[0].len_q, lengths[0].len_k);
   BatchCase<T> c(support::make_batch<T>(lengths, heads, data, masks), layout);
-  REQUIRE(attend(c, c.problem()) == "");
-  REQUIRE(support::explain_batch(
-              c, [&](std::size_t b, std::int64_t, std::int64_t row) { return dense_keys(c.sequences()[b], row); },
-              data) == "");
+  for (lacuna::cuda::Path path : support::kPaths) {
+    support::OnPath const on_path(path);
+    CAPTURE(static_cast<int>(path));
+    REQUIRE(attend(c, c.problem()) == "");
+    REQUIRE(support::explain_batch(
+                c, [&](std::size_t b, std::int64_t, std::int64_t row) { return dense_keys(c.sequences()[b], row); },
+                data) == "");
+  }
 }
 
 std::vector<Lengths> const kRagged{{65, 65}, {1, 1},    {0, 0},    {17, 130},  {63, 200}, {0, 40},
@@ -74,6 +78,7 @@ TEST_CASE("cuda attend dense: tied, huge, tiny, NaN and infinite inputs equal th
 }
 
 TEST_CASE("cuda attend dense: any layout gives the same bits", "[cuda]") {
+  support::OnPath const on_path(lacuna::cuda::Path::generic);  // a layout may decide which path is taken
   auto const inputs = support::make_batch<bfloat16>(kRagged, {0, 0, 2, 2, 128}, Data::random);
   std::vector<double> first;
   for (Layout const& layout : {Layout{}, Layout{true, 0, 0}, Layout{false, 8, 0}, Layout{false, 5, 0},
@@ -91,6 +96,16 @@ TEST_CASE("cuda attend dense: any layout gives the same bits", "[cuda]") {
     if (first.empty()) first = values;
     REQUIRE(values == first);
   }
+}
+
+TEST_CASE("cuda attend dense: sequences of one length need no table of where queries begin", "[cuda]") {
+  BatchCase<bfloat16> c(support::make_batch<bfloat16>({{65, 70}, {65, 65}, {65, 300}}, {0, 0, 1, 2, 64}, Data::random));
+  auto problem = c.problem();
+  REQUIRE(attend(c, problem) == "");
+  auto const out = c.out_bits();
+  problem.cu_len_q = nullptr;
+  REQUIRE(attend(c, problem) == "");
+  REQUIRE(c.out_bits() == out);
 }
 
 TEST_CASE("cuda attend dense: capacities beyond the lengths and a hundred runs give the same bits", "[cuda]") {

@@ -5,6 +5,7 @@
 #include "reference/vertical_slash.hpp"
 #include "support/batch_run.hpp"
 #include "support/catch.hpp"
+#include "support/on_path.hpp"
 #include "support/vertical_slash_case.hpp"
 
 namespace {
@@ -107,14 +108,18 @@ void equals_the_oracle(std::vector<Lengths> const& lengths, Sizes const& sizes, 
   BatchCase<T> c(inputs, layout);
   std::int64_t const heads = shared ? sizes.heads_kv : sizes.heads_kv * sizes.group;
   BatchChoice const kept = random_choice(inputs, heads, tile);
-  REQUIRE(attend(c, kept) == "");
-  REQUIRE(support::explain_batch(
-              c,
-              [&](std::size_t b, std::int64_t head, std::int64_t row) {
-                return kept.keys(static_cast<std::int64_t>(b) * heads + head * heads / inputs[b].heads_q,
-                                 inputs[b].position(row));
-              },
-              data) == "");
+  for (lacuna::cuda::Path path : support::kPaths) {
+    support::OnPath const on_path(path);
+    CAPTURE(static_cast<int>(path));
+    REQUIRE(attend(c, kept) == "");
+    REQUIRE(support::explain_batch(
+                c,
+                [&](std::size_t b, std::int64_t head, std::int64_t row) {
+                  return kept.keys(static_cast<std::int64_t>(b) * heads + head * heads / inputs[b].heads_q,
+                                   inputs[b].position(row));
+                },
+                data) == "");
+  }
 }
 
 std::vector<Lengths> const kRagged{{65, 65},  {1, 1},    {0, 0},     {17, 130}, {63, 200}, {0, 40},
