@@ -160,11 +160,6 @@ struct Bench {
     args.scores = lacuna::dense_view<float, 2>(scores, {rows(), pages_held()});
     return args;
   }
-  void select(Cuda exec, std::size_t layer) const {
-    lacuna::PickBoundedPagesBatchArgs<T> args{score_args(layer), pick_args(),
-                                              lacuna::dense_view<std::int32_t, 1>(tickets, {rows()})};
-    must(lacuna::pick_bounded_pages(exec, args));
-  }
   void pick(Cuda exec) const { must(lacuna::pick_pages(exec, pick_args())); }
   lacuna::PickPagesBatchArgs pick_args() const {
     lacuna::PickPagesBatchArgs args;
@@ -209,12 +204,12 @@ void quest(cudaStream_t stream, std::int64_t batch, std::int64_t len, std::int64
   b.make(Cuda{stream});
   char const* const name = per_head ? "quest per query head" : "quest";
   b.report(stream, name, b.kv_bytes() + b.bound_bytes(), [&](Cuda e, std::size_t l) {
-    b.select(e, l);
+    b.score(e, l);
+    b.pick(e);
     b.attend(e, l, true);
   });
   if (!parts) return;
   b.report(stream, "  score", b.bound_bytes(), [&](Cuda e, std::size_t l) { b.score(e, l); });
-  b.report(stream, "  score and pick", b.bound_bytes(), [&](Cuda e, std::size_t l) { b.select(e, l); });
   b.report(stream, "  pick", 0.0, [&](Cuda e, std::size_t) { b.pick(e); });
   b.report(stream, "  attend", b.kv_bytes(), [&](Cuda e, std::size_t l) { b.attend(e, l, true); });
 }

@@ -4,7 +4,6 @@
 #include "lacuna/core/problem.hpp"
 #include "lacuna/core/shape.hpp"
 #include "lacuna/core/workspace.hpp"
-#include "lacuna/kernels/pick_top.hpp"
 
 namespace lacuna {
 
@@ -62,30 +61,6 @@ struct BoundScoresBatchArgs {
     std::int64_t const pages = (problem.max_len_k - 1) / page_tokens;
     if (pages > scores.extent(1) || pages > bounds.extent(2))
       return Status::invalid("bound_scores: scores and bounds must hold every full page", scores.extent(1), pages);
-    return {};
-  }
-};
-
-/// The best pages of each row of a batch by these bounds: bound_scores and pick_pages.
-template <class T>
-struct PickBoundedPagesBatchArgs {
-  BoundScoresBatchArgs<T> score;
-  PickPagesBatchArgs pick;  // scores are those of `score`
-  /// Null, or one per row: zero before the first call and zero again after each. With them one launch may do both.
-  TensorView<std::int32_t, 1> tickets{};
-
-  Status check() const {
-    if (Status s = score.check(); !s) return s;
-    if (Status s = pick.check(); !s) return s;
-    if (pick.scores.data != score.scores.data || pick.scores.extents != score.scores.extents ||
-        pick.scores.strides != score.scores.strides)
-      return Status::invalid("pick_bounded_pages: both must speak of the same scores");
-    if (pick.index.page_tokens != score.page_tokens)
-      return Status::invalid("pick_bounded_pages: both must speak of the same pages", pick.index.page_tokens,
-                             score.page_tokens);
-    if (tickets.data != nullptr && tickets.extent(0) < score.problem.batch * score.problem.heads_kv())
-      return Status::invalid("pick_bounded_pages: one ticket per row is needed", tickets.extent(0),
-                             score.problem.batch * score.problem.heads_kv());
     return {};
   }
 };

@@ -7,7 +7,6 @@
 #include "support/batch_case.hpp"
 #include "support/catch.hpp"
 #include "support/inputs.hpp"
-#include "support/random.hpp"
 
 namespace {
 
@@ -87,66 +86,6 @@ TEST_CASE("cuda bound scores: the upper bound of every full page, per head and p
       equals_the_formula<lacuna::bfloat16>(128, group, 16, shared, 0);
       equals_the_formula<lacuna::half>(64, group, 16, shared, 100);
       equals_the_formula<lacuna::bfloat16>(256, group, 7, shared, 0);
-    }
-}
-
-TEST_CASE("cuda pick bounded pages: one launch picks what two do", "[cuda]") {
-  using T = lacuna::bfloat16;
-  std::int64_t const batch = 5, heads_kv = 2, group = 4, dim = 64, page_tokens = 16, room = 301;
-  for (std::int64_t pages : {1500, 8192, 9000})
-    for (bool shared : {true, false}) {
-      CAPTURE(pages, shared);
-      std::int64_t const rows = batch * heads_kv * (shared ? 1 : group);
-      support::Random random(static_cast<std::uint64_t>(pages));
-      auto const values = [&](std::int64_t count) {
-        std::vector<T> all;
-        for (std::int64_t i = 0; i < count; ++i) all.push_back(support::stored<T>(random.normal()));
-        return all;
-      };
-      auto const longest = static_cast<std::int32_t>(pages * page_tokens);
-      support::DeviceArray<T> q(values(batch * heads_kv * group * dim)),
-          bounds(values(batch * heads_kv * pages * 2 * dim));
-      support::DeviceArray<std::int32_t> lens(std::vector<std::int32_t>{longest, 1, 17, longest / 2, 0}),
-          wanted(std::vector<std::int32_t>(static_cast<std::size_t>(rows), 300)),
-          tickets(std::vector<std::int32_t>(static_cast<std::size_t>(rows), 0));
-      support::DeviceArray<float> scores(static_cast<std::size_t>(rows * pages));
-      support::DeviceArray<std::int32_t> ids(static_cast<std::size_t>(rows * room)), counts(wanted.size()),
-          lens_out(wanted.size());
-      lacuna::PickBoundedPagesBatchArgs<T> args;
-      auto& problem = args.score.problem;
-      problem.q = lacuna::dense_view<T const, 3>(q.data(), {batch, heads_kv * group, dim});
-      problem.kv.heads_kv = heads_kv;
-      problem.kv.dim = dim;
-      problem.kv.k = problem.kv.v = q.data();  // not read
-      problem.kv.lens = {lens.data(), {batch, heads_kv}, {1, 0}};
-      problem.batch = batch;
-      problem.max_len_q = 1;
-      problem.max_len_k = longest;
-      args.score.bounds = lacuna::dense_view<T const, 5>(bounds.data(), {batch, heads_kv, pages, 2, dim});
-      args.score.page_tokens = page_tokens;
-      args.score.scores = lacuna::dense_view<float, 2>(scores.data(), {rows, pages});
-      args.pick.scores = args.score.scores;
-      args.pick.wanted = lacuna::dense_view<std::int32_t const, 1>(wanted.data(), {rows});
-      args.pick.lens = problem.kv.lens;
-      args.pick.index = {lacuna::dense_view<std::int32_t, 2>(ids.data(), {rows, room}),
-                         lacuna::dense_view<std::int32_t, 1>(counts.data(), {rows}),
-                         lacuna::dense_view<std::int32_t, 1>(lens_out.data(), {rows}), page_tokens};
-      support::Stream stream;
-      REQUIRE(std::string(lacuna::pick_bounded_pages(lacuna::Cuda{stream}, args).message) == "");
-      stream.wait();
-      auto const two_ids = ids.download(), two_counts = counts.download();
-      REQUIRE(two_counts[0] == 301);
-      args.tickets = lacuna::dense_view<std::int32_t, 1>(tickets.data(), {rows});
-      for (int again = 0; again < 20; ++again) {
-        ids.poison();
-        counts.poison();
-        scores.poison();
-        REQUIRE(std::string(lacuna::pick_bounded_pages(lacuna::Cuda{stream}, args).message) == "");
-        stream.wait();
-        REQUIRE(ids.download() == two_ids);
-        REQUIRE(counts.download() == two_counts);
-      }
-      REQUIRE(tickets.download() == std::vector<std::int32_t>(static_cast<std::size_t>(rows), 0));
     }
 }
 

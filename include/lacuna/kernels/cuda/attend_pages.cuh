@@ -25,18 +25,13 @@ __global__ void __launch_bounds__(Traits::threads, Traits::blocks)
   extern __shared__ __align__(128) unsigned char page_smem[];
   __shared__ std::int32_t tokens[Traits::warps][Traits::stages][kChunkTokens];
   int const warp = warp_id(), part = static_cast<int>(blockIdx.x);
-  PagePart const cut = cut_part<Traits::threads>(rows, part, Traits::parts);
-
-  if (out.tickets == nullptr && part == 0) {  // the launch that merges would have to add up all lengths again
-    if (threadIdx.x == 0) *out.part_chunks = cut.chunks;
-  }
+  PagePart const cut = cut_part<Traits::threads, Traits::parts>(rows, part);
 
   std::int32_t row_begin = cut.row_begin;
   int index = cut.row;
   for (std::int32_t at = cut.begin; at < cut.end; ++index) {
     PageRow const row = rows.at(index);
-    std::int32_t const row_end = row_begin + row.chunks;
-    std::int32_t const end = min(cut.end, row_end);
+    std::int32_t const row_end = row_begin + row.chunks, end = min(cut.end, row_end);
     if (at < end) {
       WarpState<Traits> state;
       Queries<Traits> queries;
@@ -45,17 +40,21 @@ __global__ void __launch_bounds__(Traits::threads, Traits::blocks)
                           tokens[warp], queries, state);
       leave_state<Traits>(state, page_smem + warp * Traits::ring_bytes);
       __syncthreads();
-      int const first_part = static_cast<int>(row_begin / cut.chunks);
-      int const last_part = static_cast<int>((row_end - 1) / cut.chunks);
-      if (first_part == last_part) {
+      // In the stream rows and parts both ascend, so that their sum names every meeting of the two just once.
+      bool const by_row = cut.chunks == 0;
+      int const first_slot = by_row ? cut.first_part : row_begin / cut.chunks + index;
+      int const parts = by_row ? cut.row_parts : (row_end - 1) / cut.chunks - row_begin / cut.chunks + 1;
+      if (parts == 1) {
         finish_row<Traits>(rows, row, out, page_smem);
       } else {
-        // Rows and parts both ascend, so that their sum names every meeting of the two just once.
-        leave_part<Traits>(out, part + index, page_smem);
-        if (out.tickets != nullptr && is_last(out.tickets + index, last_part - first_part)) {
-          merge_parts<Traits>(rows, row, out, first_part + index, last_part - first_part + 1, page_smem);
+        leave_part<Traits>(out, by_row ? part : part + index, page_smem);
+        if (out.tickets == nullptr) {
+          if (at == row_begin && threadIdx.x == 0) out.row_slots[index] = {first_slot, parts};
+        } else if (is_last(out.tickets + index, parts - 1)) {
+          merge_parts<Traits>(rows, row, out, first_slot, parts, page_smem);
         }
       }
+      if (parts == 1 && out.tickets == nullptr && threadIdx.x == 0) out.row_slots[index] = {first_slot, 1};
       __syncthreads();
     }
     at = end;
@@ -119,7 +118,7 @@ inline cuda::PageScratch reserve_attend_pages(Cuda, BatchShape const& shape, std
   std::int64_t const slots = cuda::kPageParts + attend_pages_tickets(shape, heads);
   std::int64_t const rows = std::min<std::int64_t>(shape.each.len_q * group, cuda::kTileRows) > 8 ? 16 : 8;
   return {memory.take<float>(slots * rows * shape.each.dim), memory.take<float>(slots * rows * 2),
-          memory.take<std::int32_t>(1)};
+          memory.take<int2>(attend_pages_tickets(shape, heads))};
 }
 
 template <class T>

@@ -13,9 +13,9 @@ inline constexpr int kPageParts = 264;  // AttendPagesTraits::parts of every ins
 
 /// Where the parts of a row meet.
 struct PageScratch {
-  float* sums = nullptr;                // [slots, rows, dim], weighted values relative to the highest logit
-  float* states = nullptr;              // [slots, rows, 2], highest logit and sum of weights, base 2
-  std::int32_t* part_chunks = nullptr;  // what page_plan.cuh cut with
+  float* sums = nullptr;      // [slots, rows, dim], weighted values relative to the highest logit
+  float* states = nullptr;    // [slots, rows, 2], highest logit and sum of weights, base 2
+  int2* row_slots = nullptr;  // [rows of work], first slot and parts, for a launch that merges
 };
 
 template <class T>
@@ -26,7 +26,7 @@ struct PageOut {
   std::int64_t lse_stride_token, lse_stride_head;
   float* sums;
   float* states;
-  std::int32_t* part_chunks;
+  int2* row_slots;
   std::int32_t* tickets;  // one per row of work, or null
 
   PageOut(AttentionOut<T> const& answer, PageScratch const& scratch, std::int32_t* tickets)
@@ -38,7 +38,7 @@ struct PageOut {
         lse_stride_head(answer.lse.stride(1)),
         sums(scratch.sums),
         states(scratch.states),
-        part_chunks(scratch.part_chunks),
+        row_slots(scratch.row_slots),
         tickets(tickets) {}
 };
 
@@ -202,20 +202,10 @@ __global__ void __launch_bounds__(Traits::threads)
     merge_rows_kernel(PageRows<typename Traits::T> const rows, PageOut<typename Traits::T> const out) {
   extern __shared__ __align__(128) unsigned char page_smem[];
   int const index = static_cast<int>(blockIdx.x);
-  __shared__ unsigned long long row_begin;
-  if (threadIdx.x == 0) row_begin = 0;
-  __syncthreads();
-  unsigned long long sum = 0;
-  for (int row = static_cast<int>(threadIdx.x); row < index; row += Traits::threads)
-    sum += static_cast<unsigned long long>(rows.at(row).chunks);
-  atomicAdd(&row_begin, sum);
-  __syncthreads();
   PageRow const row = rows.at(index);
   if (row.chunks == 0) return;
-  std::int32_t const begin = static_cast<std::int32_t>(row_begin), part_chunks = *out.part_chunks;
-  int const first = static_cast<int>(begin / part_chunks);
-  int const last = static_cast<int>((begin + row.chunks - 1) / part_chunks);
-  if (first < last) merge_parts<Traits>(rows, row, out, first + index, last - first + 1, page_smem);
+  int2 const slots = out.row_slots[index];
+  if (slots.y > 1) merge_parts<Traits>(rows, row, out, slots.x, slots.y, page_smem);
 }
 
 }  // namespace lacuna::cuda

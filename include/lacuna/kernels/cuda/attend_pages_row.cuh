@@ -99,47 +99,51 @@ __device__ __forceinline__ void copy_chunk(RowTokens<typename Traits::T> const& 
   }
 }
 
-/// A of the products of one step of 16 channels with k: rows g and g + 8 of the queries.
-template <class Traits>
-__device__ __forceinline__ uint4 load_query(PageRows<typename Traits::T> const& rows, PageRow const& row, int step) {
-  int const g = lane_id() / 4, x = 16 * step + 2 * (lane_id() % 4);
-  std::uint32_t q[4] = {0, 0, 0, 0};
-#pragma unroll
-  for (int half = 0; half < Traits::rows / 8; ++half) {
-    if (g + 8 * half >= row.pairs) continue;
-    int const pair = row.first_pair + g + 8 * half, query = pair / rows.group;
-    auto const* const from = reinterpret_cast<std::uint16_t const*>(
-        rows.problem.query(row.first_query + query, row.head * rows.group + (pair - query * rows.group)));
-    bool const paired = reinterpret_cast<std::uintptr_t>(from) % 4 == 0;
-#pragma unroll
-    for (int side = 0; side < 2; ++side)
-      q[2 * side + half] = paired ? *reinterpret_cast<std::uint32_t const*>(from + x + 8 * side)
-                                  : from[x + 8 * side] | std::uint32_t{from[x + 8 * side + 1]} << 16;
-  }
-  return {q[0], q[1], q[2], q[3]};
-}
-
-/// The queries of a row of work, in registers or where the block keeps them for all its warps.
+/// The queries of a row of work as A of the products with k, in registers or where the block keeps them for all its
+/// warps: for each step of 16 channels rows g and g + 8.
 template <class Traits>
 struct Queries {
   uint4 held[Traits::queries_in_smem ? 1 : Traits::dim / 16];
   uint4* shared;  // [dim / 16, 32]
 
-  __device__ void load(PageRows<typename Traits::T> const& rows, PageRow const& row) {
+  __device__ __forceinline__ void load(PageRows<typename Traits::T> const& rows, PageRow const& row) {
+    int const g = lane_id() / 4;
+    std::uint16_t const* from[2];
+    std::uint32_t there[2];  // all bits, or none
+#pragma unroll
+    for (int half = 0; half < 2; ++half) {
+      int const pair = row.first_pair + min(g + 8 * half, row.pairs - 1);
+      int const query = rows.problem.max_len_q == 1 ? 0 : pair / rows.group;
+      from[half] = reinterpret_cast<std::uint16_t const*>(rows.problem.query(
+                       row.first_query + query, row.head * rows.group + (pair - query * rows.group))) +
+                   2 * (lane_id() % 4);
+      there[half] = g + 8 * half < row.pairs ? ~std::uint32_t{0} : 0;
+    }
+    bool const paired = (reinterpret_cast<std::uintptr_t>(rows.problem.q) % 4 | rows.problem.q_stride_token % 2 |
+                         rows.problem.q_stride_head % 2) == 0;
+    auto const step = [&](int k) {
+      auto const pick = [&](int half, int side) {
+        if (half == 1 && Traits::rows == 8) return std::uint32_t{0};
+        std::uint16_t const* const at = from[half] + 16 * k + 8 * side;
+        std::uint32_t const both =
+            paired ? *reinterpret_cast<std::uint32_t const*>(at) : at[0] | std::uint32_t{at[1]} << 16;
+        return both & there[half];
+      };
+      return uint4{pick(0, 0), pick(1, 0), pick(0, 1), pick(1, 1)};
+    };
     if constexpr (Traits::queries_in_smem) {
-      for (int step = warp_id(); step < Traits::dim / 16; step += Traits::warps)
-        shared[step * 32 + lane_id()] = load_query<Traits>(rows, row, step);
+      for (int k = warp_id(); k < Traits::dim / 16; k += Traits::warps) shared[k * 32 + lane_id()] = step(k);
       __syncthreads();
     } else {
 #pragma unroll
-      for (int step = 0; step < Traits::dim / 16; ++step) held[step] = load_query<Traits>(rows, row, step);
+      for (int k = 0; k < Traits::dim / 16; ++k) held[k] = step(k);
     }
   }
-  __device__ uint4 operator[](int step) const {
+  __device__ __forceinline__ uint4 operator[](int k) const {
     if constexpr (Traits::queries_in_smem)
-      return shared[step * 32 + lane_id()];
+      return shared[k * 32 + lane_id()];
     else
-      return held[step];
+      return held[k];
   }
 };
 

@@ -5,11 +5,9 @@
 #include "lacuna/core/exec.hpp"
 #include "lacuna/kernels/bound_scores.hpp"
 #include "lacuna/kernels/cuda/launch.cuh"
-#include "lacuna/kernels/cuda/pick_top.cuh"
 #include "lacuna/kernels/cuda/primitives/mma.cuh"
 #include "lacuna/kernels/cuda/primitives/sequence.cuh"
 #include "lacuna/kernels/cuda/primitives/warp.cuh"
-#include "lacuna/kernels/cuda/ticket.cuh"
 
 // Bounds of logits are products of min(q, 0) with the minima and of max(q, 0) with the maxima: exact in float, so the
 // tensor cores do them. The order of the channels is free, and 16 bytes of one page's bounds are B of two products as
@@ -75,13 +73,15 @@ __device__ __forceinline__ uint4 load_query_piece(std::uint16_t const* from) {
   return {pair(0), pair(2), pair(4), pair(6)};
 }
 
-/// The part of a row that belongs to block blockIdx.x.
+/// grid: (blocks of pages, batch * heads_kv). Reads each page's bounds once (4 * dim bytes), writes its scores.
 template <class Traits>
-__device__ __forceinline__ void score_pages(BoundRows<typename Traits::T> const& rows, int row, int sequence,
-                                            int head_kv, int newest, int pages) {
+__global__ void __launch_bounds__(Traits::threads, 2) bound_scores_kernel(BoundRows<typename Traits::T> const rows) {
   using T = typename Traits::T;
   DeviceProblem<T> const& problem = rows.problem;
+  int const row = static_cast<int>(blockIdx.y), sequence = row / problem.heads_kv, head_kv = row % problem.heads_kv;
   int const lane = lane_id(), g = lane / 4, t = lane % 4;
+  int const newest = problem.len_k(sequence, head_kv) - 1;
+  int const pages = max(newest, 0) / rows.page_tokens;
   int const first = min(max(0, newest - problem.window_tokens + 1) / rows.page_tokens, pages);
   int const page0 = static_cast<int>(blockIdx.x) * Traits::pages + warp_id() * Traits::tiles * 8;
   if (page0 >= pages || problem.len_q(sequence) == 0) return;
@@ -153,57 +153,31 @@ __device__ __forceinline__ void score_pages(BoundRows<typename Traits::T> const&
   }
 }
 
-/// grid: (blocks of pages, batch * heads_kv). Reads each page's bounds once (4 * dim bytes), writes its scores. With
-/// `Keys` > 0 the block that finishes a row last picks its pages: a row has at most threads * Keys of them.
-template <class Traits, int Keys>
-__global__ void __launch_bounds__(Traits::threads, 2)
-    bound_scores_kernel(BoundRows<typename Traits::T> const rows, PickRows const picks, std::int32_t* const tickets) {
-  int const row = static_cast<int>(blockIdx.y), sequence = row / rows.problem.heads_kv,
-            head_kv = row - sequence * rows.problem.heads_kv;
-  int const newest = rows.problem.len_k(sequence, head_kv) - 1, pages = max(newest, 0) / rows.page_tokens;
-  int const blocks = max(1, (pages + Traits::pages - 1) / Traits::pages);
-  if (static_cast<int>(blockIdx.x) >= blocks) return;
-  score_pages<Traits>(rows, row, sequence, head_kv, newest, pages);
-  if constexpr (Keys > 0) {
-    __shared__ PickShared<Traits::threads> shared;
-    if (is_last(tickets + row, blocks - 1)) pick_row<Traits::threads, Keys>(shared, picks, row);
-  }
-}
-
-/// Pages of a row that the block which scores them can also pick from.
-inline constexpr std::int64_t kPickedWithScores = 256 * 32;
-
-struct PickToo {
-  PickRows rows{};
-  std::int32_t* tickets = nullptr;  // null: only scores are wanted
-};
-
 template <class T, int Dim, bool Tall, bool Shared>
-Status launch_bound_scores(Cuda exec, BoundRows<T> const& rows, PickToo const& pick) {
+Status launch_bound_scores(Cuda exec, BoundRows<T> const& rows) {
   using Traits = BoundScoresTraits<T, Dim, Tall, Shared>;
   int const pages = (rows.problem.max_len_k - 1) / rows.page_tokens;
   dim3 const grid(static_cast<unsigned>((pages + Traits::pages - 1) / Traits::pages),
                   static_cast<unsigned>(rows.problem.batch * rows.problem.heads_kv));
-  if constexpr (Shared) {
-    auto const kernel = pages <= 256 * 8 ? bound_scores_kernel<Traits, 8> : bound_scores_kernel<Traits, 32>;
-    if (pick.tickets != nullptr)
-      return launch(exec, grid, dim3(Traits::threads), 0, kernel, rows, pick.rows, pick.tickets);
-  }
-  return launch(exec, grid, dim3(Traits::threads), 0, bound_scores_kernel<Traits, 0>, rows, pick.rows, pick.tickets);
+  return launch(exec, grid, dim3(Traits::threads), 0, bound_scores_kernel<Traits>, rows);
 }
 
 template <class T, int Dim>
-Status launch_bound_scores(Cuda exec, BoundRows<T> const& rows, bool shared, PickToo const& pick) {
+Status launch_bound_scores(Cuda exec, BoundRows<T> const& rows, bool shared) {
   bool const tall = rows.problem.group > 8;
-  if (shared && tall) return launch_bound_scores<T, Dim, true, true>(exec, rows, pick);
-  if (shared) return launch_bound_scores<T, Dim, false, true>(exec, rows, pick);
-  if (tall) return launch_bound_scores<T, Dim, true, false>(exec, rows, pick);
-  return launch_bound_scores<T, Dim, false, false>(exec, rows, pick);
+  if (shared && tall) return launch_bound_scores<T, Dim, true, true>(exec, rows);
+  if (shared) return launch_bound_scores<T, Dim, false, true>(exec, rows);
+  if (tall) return launch_bound_scores<T, Dim, true, false>(exec, rows);
+  return launch_bound_scores<T, Dim, false, false>(exec, rows);
 }
 
+}  // namespace cuda
+
 template <class T>
-Status bound_scores(Cuda exec, BoundScoresBatchArgs<T> const& args, PickToo const& pick) {
+Status bound_scores(Cuda exec, BoundScoresBatchArgs<T> const& args) {
+  if (Status s = args.check(); !s) return s;
   BatchProblem<T> const& problem = args.problem;
+  if (problem.batch == 0 || problem.tokens_q() == 0 || problem.max_len_k <= args.page_tokens) return {};
   if (problem.group() > 16)
     return Status::invalid("bound_scores: on the device a group has at most 16 heads", problem.group(), 16);
   if (problem.batch * problem.heads_kv() > 65535)
@@ -213,39 +187,21 @@ Status bound_scores(Cuda exec, BoundScoresBatchArgs<T> const& args, PickToo cons
   if (reinterpret_cast<std::uintptr_t>(args.bounds.data) % 16 != 0 || !whole(args.bounds.stride(0)) ||
       !whole(args.bounds.stride(1)) || !whole(args.bounds.stride(2)))
     return Status::invalid("bound_scores: on the device bounds of a page must begin at a multiple of 16 bytes");
-  BoundRows<T> const rows{DeviceProblem<T>(problem), args.bounds.data,      args.bounds.stride(0),
-                          args.bounds.stride(1),     args.bounds.stride(2), static_cast<std::int32_t>(args.page_tokens),
-                          args.scores.data,          args.scores.stride(0)};
+  cuda::BoundRows<T> const rows{cuda::DeviceProblem<T>(problem),
+                                args.bounds.data,
+                                args.bounds.stride(0),
+                                args.bounds.stride(1),
+                                args.bounds.stride(2),
+                                static_cast<std::int32_t>(args.page_tokens),
+                                args.scores.data,
+                                args.scores.stride(0)};
   bool const shared = args.heads() == problem.heads_kv();
   switch (problem.dim()) {
-    case 64: return launch_bound_scores<T, 64>(exec, rows, shared, pick);
-    case 128: return launch_bound_scores<T, 128>(exec, rows, shared, pick);
-    case 256: return launch_bound_scores<T, 256>(exec, rows, shared, pick);
+    case 64: return cuda::launch_bound_scores<T, 64>(exec, rows, shared);
+    case 128: return cuda::launch_bound_scores<T, 128>(exec, rows, shared);
+    case 256: return cuda::launch_bound_scores<T, 256>(exec, rows, shared);
     default: return Status::invalid("bound_scores: dim must be 64, 128 or 256 on the device", problem.dim(), 256);
   }
-}
-
-}  // namespace cuda
-
-template <class T>
-Status bound_scores(Cuda exec, BoundScoresBatchArgs<T> const& args) {
-  if (Status s = args.check(); !s) return s;
-  if (args.problem.batch == 0 || args.problem.max_len_k <= args.page_tokens) return {};
-  return cuda::bound_scores(exec, args, {});
-}
-
-/// Scores and picks; in one launch where rows are shared by their group, have at most 8192 pages and come with tickets.
-template <class T>
-Status pick_bounded_pages(Cuda exec, PickBoundedPagesBatchArgs<T> const& args) {
-  if (Status s = args.check(); !s) return s;
-  BoundScoresBatchArgs<T> const& score = args.score;
-  if (score.problem.batch == 0) return {};
-  bool const together = args.tickets.data != nullptr && score.heads() == score.problem.heads_kv() &&
-                        score.scores.extent(1) <= cuda::kPickedWithScores;
-  if (together && score.problem.max_len_k > score.page_tokens)
-    return cuda::bound_scores(exec, score, {cuda::page_rows(args.pick), args.tickets.data});
-  if (Status s = bound_scores(exec, score); !s) return s;
-  return pick_pages(exec, args.pick);
 }
 
 }  // namespace lacuna

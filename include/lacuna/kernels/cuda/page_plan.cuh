@@ -43,7 +43,8 @@ struct PageRows {
 
   __device__ PageRow at(int index) const {
     PageRow row{};
-    auto const rest = static_cast<unsigned>(index) / static_cast<unsigned>(tiles);
+    auto const rest =
+        tiles == 1 ? static_cast<unsigned>(index) : static_cast<unsigned>(index) / static_cast<unsigned>(tiles);
     int const tile = index - static_cast<int>(rest) * tiles;
     row.sequence = static_cast<int>(rest / static_cast<unsigned>(heads));
     row.head = static_cast<int>(rest) - row.sequence * heads;
@@ -71,59 +72,121 @@ struct PageRows {
   }
 };
 
-/// The chunks of all rows, one after the other, are cut in equal parts, one for each block: rows long and short share
-/// the machine evenly. Where a part begins follows from the lengths and a constant, so results repeat bit for bit.
+/// What one block reads. Where parts begin follows from the lengths and a constant, so results repeat bit for bit.
+/// Where it costs little more, every row is cut by itself in equal parts, none for two rows: a block that begins again
+/// pays for all its first loads again. Otherwise the chunks of all rows, one after the other, are cut in equal parts,
+/// so that rows long and short share the machine evenly.
 struct PagePart {
-  std::int32_t chunks;      // in a part; a multiple of the warps of a block
-  std::int32_t begin, end;  // this part; empty where there is no work left
+  std::int32_t chunks;      // in a part of the stream; 0: rows are cut by themselves
+  std::int32_t begin, end;  // in the stream of all chunks; empty where there is no work left
   std::int32_t row_begin;   // where its first row begins
   int row;
+  int first_part, row_parts;  // of that row, where rows are cut by themselves
 };
 
-/// Called by all threads of a block. Reads the length or the count of every row.
-template <int Threads, class T>
-__device__ PagePart cut_part(PageRows<T> const& rows, int part, int parts) {
-  __shared__ std::int32_t warp_sums[Threads / 32];
-  __shared__ std::int32_t found_begin;
-  __shared__ int found_row;
-  int const count = rows.count(), own = (count + Threads - 1) / Threads;
-  int const first = min(count, static_cast<int>(threadIdx.x) * own), last = min(count, first + own);
-  std::int32_t sum = 0;
-  for (int row = first; row < last; ++row) sum += rows.at(row).chunks;
-  std::int32_t before = sum;
+/// Chunks that a block might have read instead of beginning another row.
+inline constexpr int kChunksOfAStart = 12;
+
+template <int Threads>
+__device__ __forceinline__ int block_sum(int (&sums)[Threads / 32], int x, int& total) {
+  int inclusive = x;
 #pragma unroll
   for (int distance = 1; distance < 32; distance *= 2) {
-    std::int32_t const other = __shfl_up_sync(kAllLanes, before, distance);
-    if (lane_id() >= distance) before += other;
+    int const other = __shfl_up_sync(kAllLanes, inclusive, distance);
+    if (lane_id() >= distance) inclusive += other;
   }
-  if (lane_id() == 31) warp_sums[threadIdx.x / 32U] = before;
-  before -= sum;
+  if (lane_id() == 31) sums[threadIdx.x / 32U] = inclusive;
   __syncthreads();
-  std::int32_t total = 0;
+  int before = inclusive - x;
+  total = 0;
 #pragma unroll
   for (int warp = 0; warp < Threads / 32; ++warp) {
-    if (warp < static_cast<int>(threadIdx.x / 32U)) before += warp_sums[warp];
-    total += warp_sums[warp];
+    if (warp < static_cast<int>(threadIdx.x / 32U)) before += sums[warp];
+    total += sums[warp];
   }
-  constexpr int kWarps = Threads / 32;
-  PagePart cut{};
-  cut.chunks = max((total + parts - 1) / parts, 1);
-  cut.chunks = (cut.chunks + kWarps - 1) / kWarps * kWarps;
-  cut.begin = min(cut.chunks * part, total);
-  cut.end = min(cut.begin + cut.chunks, total);
-  if (cut.begin < cut.end && before <= cut.begin && cut.begin < before + sum) {
-    int row = first;
-    for (std::int32_t chunks = rows.at(row).chunks; before + chunks <= cut.begin; chunks = rows.at(row).chunks) {
-      before += chunks;
-      ++row;
+  return before;
+}
+
+/// Called by all threads of a block. Reads the length or the count of every row.
+template <int Threads, int Parts, class T>
+__device__ PagePart cut_part(PageRows<T> const& rows, int part) {
+  constexpr int kOwn = (Parts + Threads - 1) / Threads;  // rows whose chunks a thread remembers
+  constexpr int kTries = 7;
+  __shared__ int sums[2][Threads / 32], tries[Threads / 32][kTries];
+  __shared__ PagePart found;
+  int const count = rows.count(), own = (count + Threads - 1) / Threads;
+  int const first = min(count, static_cast<int>(threadIdx.x) * own), last = min(count, first + own);
+  int mine[kOwn], sum = 0;
+#pragma unroll
+  for (int i = 0; i < kOwn; ++i) sum += mine[i] = first + i < last ? rows.at(first + i).chunks : 0;
+  for (int row = first + kOwn; row < last; ++row) sum += rows.at(row).chunks;
+  int total;
+  int before = block_sum<Threads>(sums[0], sum, total);
+  int const least = max((total + Parts - 1) / Parts, 1);
+
+  int by_row = 0;  // the fewest chunks of a part with which rows cut by themselves make do with all parts
+  if (count <= Parts) {
+    int parts[kTries] = {};
+#pragma unroll
+    for (int t = 0; t < kTries; ++t)
+#pragma unroll
+      for (int i = 0; i < kOwn; ++i) {
+        unsigned const size = static_cast<unsigned>(least + t * kChunksOfAStart / (kTries - 1));
+        parts[t] += static_cast<int>((static_cast<unsigned>(mine[i]) + size - 1) / size);
+      }
+#pragma unroll
+    for (int t = 0; t < kTries; ++t) {
+      parts[t] = __reduce_add_sync(kAllLanes, parts[t]);
+      if (lane_id() == 0) tries[threadIdx.x / 32U][t] = parts[t];
     }
-    found_row = row;
-    found_begin = before;
+    __syncthreads();
+    for (int t = kTries - 1; t >= 0; --t) {
+      int all = 0;
+      for (int warp = 0; warp < Threads / 32; ++warp) all += tries[warp][t];
+      if (all <= Parts) by_row = least + t * kChunksOfAStart / (kTries - 1);
+    }
+  }
+
+  if (threadIdx.x == 0) found = {};
+  if (by_row > 0) {
+    int parts = 0, unused;
+#pragma unroll
+    for (int i = 0; i < kOwn; ++i) parts += (mine[i] + by_row - 1) / by_row;
+    int part_before = block_sum<Threads>(sums[1], parts, unused);
+    if (part_before <= part && part < part_before + parts) {
+#pragma unroll
+      for (int i = 0; i < kOwn; ++i) {
+        int const of_row = (mine[i] + by_row - 1) / by_row;
+        if (part_before <= part && part < part_before + of_row) {
+          int const size = (mine[i] + of_row - 1) / of_row;
+          found = {0,
+                   before + min((part - part_before) * size, mine[i]),
+                   before + min((part - part_before + 1) * size, mine[i]),
+                   before,
+                   first + i,
+                   part_before,
+                   of_row};
+        }
+        part_before += of_row;
+        before += mine[i];
+      }
+    }
+  } else {
+    constexpr int kWarps = Threads / 32;
+    int const chunks = (least + kWarps - 1) / kWarps * kWarps;
+    int const begin = static_cast<int>(min(static_cast<long long>(chunks) * part, static_cast<long long>(total)));
+    __syncthreads();
+    if (begin < total && before <= begin && begin < before + sum) {
+      int row = first;
+      for (int next = rows.at(row).chunks; before + next <= begin; next = rows.at(row).chunks) {
+        before += next;
+        ++row;
+      }
+      found = {chunks, begin, min(begin + chunks, total), before, row, 0, 0};
+    }
   }
   __syncthreads();
-  cut.row = found_row;
-  cut.row_begin = found_begin;
-  return cut;
+  return found;
 }
 
 }  // namespace lacuna::cuda

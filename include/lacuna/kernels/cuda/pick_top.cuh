@@ -10,10 +10,10 @@
 #include "lacuna/kernels/cuda/pick_top_rows.cuh"
 #include "lacuna/kernels/pick_top.hpp"
 
-// The best units of each row. A row that fits is held in the registers of one block: a histogram over its range of
-// scores leaves a few that are ranked against each other, or many that are told apart by their bits, 11 at a time.
-// Longer rows are cut in pieces for several blocks whose histograms of bits meet in scratch, one launch a step. Sums of
-// integers only: the same scores give the same units in any order of execution.
+// The best units of each row by radix select. A row that fits is held in the registers of one block: where its highest
+// and its lowest key part, histograms of 11 bits each begin to narrow the cut. Longer rows are cut in pieces for
+// several blocks whose histograms meet in scratch, one launch a step. Sums of integers only: the same scores give the
+// same units in any order of execution.
 
 namespace lacuna {
 namespace cuda {
@@ -132,30 +132,6 @@ inline Status pick_rows(Cuda exec, PickRows const& rows, std::int64_t count, Wor
   return launch_pick_pieces(exec, rows, count, scratch);
 }
 
-inline PickRows page_rows(PickPagesBatchArgs const& args) {
-  PickRows rows{};
-  rows.scores = args.scores.data;
-  rows.stride = args.scores.stride(0);
-  rows.units_most = static_cast<std::int32_t>(args.scores.extent(1));
-  rows.wanted = args.wanted.data;
-  rows.wanted_stride = args.wanted.stride(0);
-  rows.units = args.index.pages.data;
-  rows.units_stride = args.index.pages.stride(0);
-  rows.room = static_cast<std::int32_t>(args.index.pages.extent(1));
-  rows.counts = args.index.counts.data;
-  rows.counts_stride = args.index.counts.stride(0);
-  rows.page_tokens = static_cast<std::int32_t>(args.index.page_tokens);
-  rows.lens = args.lens.data;
-  rows.lens_stride_sequence = args.lens.stride(0);
-  rows.lens_stride_head = args.lens.stride(1);
-  rows.heads_kv = static_cast<std::int32_t>(args.lens.extent(1));
-  rows.rows_per_head_kv = static_cast<std::int32_t>(
-      args.scores.extent(0) / std::max<std::int64_t>(args.lens.extent(0) * args.lens.extent(1), 1));
-  rows.lens_out = args.index.lens.data;
-  rows.lens_out_stride = args.index.lens.stride(0);
-  return rows;
-}
-
 }  // namespace cuda
 
 /// Nothing unless rows have more than 32768 units.
@@ -185,7 +161,27 @@ inline Status pick_top(Cuda exec, PickTopArgs const& args) {
 
 inline Status pick_pages(Cuda exec, PickPagesBatchArgs const& args) {
   if (Status s = args.check(); !s) return s;
-  return cuda::pick_rows(exec, cuda::page_rows(args), args.scores.extent(0), args.scratch);
+  cuda::PickRows rows{};
+  rows.scores = args.scores.data;
+  rows.stride = args.scores.stride(0);
+  rows.units_most = static_cast<std::int32_t>(args.scores.extent(1));
+  rows.wanted = args.wanted.data;
+  rows.wanted_stride = args.wanted.stride(0);
+  rows.units = args.index.pages.data;
+  rows.units_stride = args.index.pages.stride(0);
+  rows.room = static_cast<std::int32_t>(args.index.pages.extent(1));
+  rows.counts = args.index.counts.data;
+  rows.counts_stride = args.index.counts.stride(0);
+  rows.page_tokens = static_cast<std::int32_t>(args.index.page_tokens);
+  rows.lens = args.lens.data;
+  rows.lens_stride_sequence = args.lens.stride(0);
+  rows.lens_stride_head = args.lens.stride(1);
+  rows.heads_kv = static_cast<std::int32_t>(args.lens.extent(1));
+  rows.rows_per_head_kv = static_cast<std::int32_t>(
+      args.scores.extent(0) / std::max<std::int64_t>(args.lens.extent(0) * args.lens.extent(1), 1));
+  rows.lens_out = args.index.lens.data;
+  rows.lens_out_stride = args.index.lens.stride(0);
+  return cuda::pick_rows(exec, rows, args.scores.extent(0), args.scratch);
 }
 
 }  // namespace lacuna

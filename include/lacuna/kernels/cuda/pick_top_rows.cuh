@@ -60,14 +60,7 @@ __device__ __forceinline__ std::uint32_t score_key(float score) {
   return (bits & 0x80000000U) != 0 ? ~bits : bits | 0x80000000U;
 }
 
-/// The score of a key.
-__device__ __forceinline__ float key_score(std::uint32_t key) {
-  return __uint_as_float((key & 0x80000000U) != 0 ? key & 0x7fffffffU : ~key);
-}
-inline constexpr std::uint32_t kKeyOfMinusInfinity = 0x007fffffU, kKeyOfInfinity = 0xff800000U;
-
-/// Keys of scores first, first + 1, ...; 0 from `available` on. From the level-2 cache, where other blocks of the same
-/// launch may have left them.
+/// Keys of scores first, first + 1, ...; 0 from `available` on.
 template <int Keys>
 __device__ __forceinline__ void load_keys(float const* scores, std::int32_t available, std::int32_t first,
                                           std::uint32_t (&key)[Keys]) {
@@ -75,7 +68,7 @@ __device__ __forceinline__ void load_keys(float const* scores, std::int32_t avai
   if (first + Keys <= available && reinterpret_cast<std::uintptr_t>(scores) % 16 == 0) {
 #pragma unroll
     for (int i = 0; i < Keys; i += 4) {
-      float4 const four = __ldcg(reinterpret_cast<float4 const*>(scores + first + i));
+      float4 const four = *reinterpret_cast<float4 const*>(scores + first + i);
       key[i] = score_key(four.x);
       key[i + 1] = score_key(four.y);
       key[i + 2] = score_key(four.z);
@@ -84,7 +77,7 @@ __device__ __forceinline__ void load_keys(float const* scores, std::int32_t avai
     return;
   }
 #pragma unroll
-  for (int i = 0; i < Keys; ++i) key[i] = first + i < available ? score_key(__ldcg(scores + first + i)) : 0;
+  for (int i = 0; i < Keys; ++i) key[i] = first + i < available ? score_key(scores[first + i]) : 0;
 }
 
 inline constexpr int kBins = 2048;
@@ -95,7 +88,7 @@ struct PickShared {
   static_assert(kBins % Threads == 0 && Threads % 32 == 0);
   std::uint32_t histogram[3][kBins];
   std::uint32_t sums[Threads / 32], others[Threads / 32];
-  std::uint32_t found_bin, found_count, found_left, found_equal, few;
+  std::uint32_t found_bin, found_count, found_left;
 };
 
 /// Units whose key is above `key` are kept, and `kept_at_cut` of the `at_cut` that have it. While the cut is being
@@ -171,90 +164,35 @@ __device__ __forceinline__ KeyRange block_range(PickShared<Threads>& shared, Key
   return range;
 }
 
-/// Narrows the cut among the keys of a range, of which `kept` remain, by the bits in which they differ.
+/// Where to cut a row held in the registers of one block, so that `kept` of its units (at least one, not all) remain.
+/// Scores of one row share most of their leading bits: the first histogram begins where they part.
 template <int Threads, int Keys>
-__device__ Cut cut_by_bits(PickShared<Threads>& shared, std::uint32_t const (&key)[Keys], KeyRange range, Cut cut) {
-  if (range.highest == range.lowest) return {range.highest, cut.at_cut, cut.kept_at_cut};
+__device__ __forceinline__ Cut find_cut(PickShared<Threads>& shared, std::uint32_t const (&key)[Keys],
+                                        std::int32_t available, std::int32_t kept) {
   for (int bin = static_cast<int>(threadIdx.x); bin < 3 * kBins; bin += Threads) shared.histogram[0][bin] = 0;
+  KeyRange range{~std::uint32_t{0}, 0};
+#pragma unroll
+  for (int i = 0; i < Keys; ++i) {
+    range.highest = max(range.highest, key[i]);
+    range.lowest = min(range.lowest, key[i] == 0 ? range.lowest : key[i]);
+  }
+  range = block_range(shared, range);
+  if (range.highest == range.lowest) return {range.highest, available, kept};
   int above = 32 - __clz(static_cast<int>(range.highest ^ range.lowest));  // bits from here on are known
-  cut.key = above < 32 ? range.highest >> above << above : 0;
+  Cut cut{above < 32 ? range.highest >> above << above : 0, available, kept};
   for (int step = 0; above > 0; ++step) {
     int const shift = max(0, above - kBinBits);
-    __syncthreads();
 #pragma unroll
     for (int i = 0; i < Keys; ++i)
-      if (key[i] >= range.lowest && key[i] <= range.highest && (above == 32 || key[i] >> above == cut.key >> above))
+      if (key[i] != 0 && (above == 32 || key[i] >> above == cut.key >> above))
         atomicAdd(&shared.histogram[step][(key[i] >> shift) & (kBins - 1)], 1U);
     __syncthreads();
     // With fewer than 11 bits left the bins of the known ones above them stay empty, all but one.
     cut = narrow(shared, shared.histogram[step], cut, shift);
     above = shift;
+    if (cut.at_cut == cut.kept_at_cut) return {max(cut.key, 1U) - 1, 0, 0};  // all with this prefix stay
   }
   return cut;
-}
-
-/// Where to cut a row held in the registers of one block, so that `kept` of its units (at least one, not all) remain.
-/// First by equal steps between the lowest and the highest finite score, which spread the scores over the bins whatever
-/// their size (bits would put most of a bell curve in a dozen); then among the few of one bin, each ranked against all.
-template <int Threads, int Keys>
-__device__ __forceinline__ Cut find_cut(PickShared<Threads>& shared, std::uint32_t const (&key)[Keys],
-                                        std::int32_t available, std::int32_t kept) {
-  constexpr int kFew = 512;
-  for (int bin = static_cast<int>(threadIdx.x); bin < kBins; bin += Threads) shared.histogram[0][bin] = 0;
-  if (threadIdx.x == 0) shared.few = 0;
-  KeyRange finite{~std::uint32_t{0}, 0};
-#pragma unroll
-  for (int i = 0; i < Keys; ++i) {
-    bool const counts = key[i] > kKeyOfMinusInfinity && key[i] < kKeyOfInfinity;
-    finite.highest = max(finite.highest, counts ? key[i] : 0);
-    finite.lowest = min(finite.lowest, counts ? key[i] : ~std::uint32_t{0});
-  }
-  finite = block_range(shared, finite);
-  float const low = key_score(finite.lowest), steps = (kBins - 3) / (key_score(finite.highest) - low);
-  bool const spread = finite.lowest < finite.highest && steps < INFINITY;
-  auto const bin_of = [&](std::uint32_t k) {
-    if (k >= kKeyOfInfinity) return kBins - 1;
-    if (k <= kKeyOfMinusInfinity) return 0;
-    return spread ? 1 + min(kBins - 3, static_cast<int>((key_score(k) - low) * steps)) : 1;
-  };
-#pragma unroll
-  for (int i = 0; i < Keys; ++i)
-    if (key[i] != 0) atomicAdd(&shared.histogram[0][bin_of(key[i])], 1U);
-  __syncthreads();
-  Cut cut = narrow(shared, shared.histogram[0], Cut{0, available, kept}, 0);
-  int const bin = static_cast<int>(cut.key);
-
-  if (cut.at_cut > kFew) {
-    KeyRange range{~std::uint32_t{0}, 0};
-#pragma unroll
-    for (int i = 0; i < Keys; ++i) {
-      bool const counts = key[i] != 0 && bin_of(key[i]) == bin;
-      range.highest = max(range.highest, counts ? key[i] : 0);
-      range.lowest = min(range.lowest, counts ? key[i] : ~std::uint32_t{0});
-    }
-    return cut_by_bits(shared, key, block_range(shared, range), cut);
-  }
-  std::uint32_t* const few = shared.histogram[1];
-#pragma unroll
-  for (int i = 0; i < Keys; ++i)
-    if (key[i] != 0 && bin_of(key[i]) == bin) few[atomicAdd(&shared.few, 1U)] = key[i];
-  __syncthreads();
-  for (int own = static_cast<int>(threadIdx.x); own < cut.at_cut; own += Threads) {
-    std::uint32_t const mine = few[own];
-    std::int32_t higher = 0, equal = 0;
-    for (int other = 0; other < cut.at_cut; ++other) {
-      higher += few[other] > mine ? 1 : 0;
-      equal += few[other] == mine ? 1 : 0;
-    }
-    if (higher < cut.kept_at_cut && cut.kept_at_cut <= higher + equal) {  // all that do are equal
-      shared.found_bin = mine;
-      shared.found_left = static_cast<std::uint32_t>(cut.kept_at_cut - higher);
-      shared.found_equal = static_cast<std::uint32_t>(equal);
-    }
-  }
-  __syncthreads();
-  return {shared.found_bin, static_cast<std::int32_t>(shared.found_equal),
-          static_cast<std::int32_t>(shared.found_left)};
 }
 
 struct PairSum {
