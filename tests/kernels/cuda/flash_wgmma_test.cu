@@ -19,6 +19,16 @@
 #include "support/inputs.hpp"
 #include "support/random.hpp"
 
+namespace flash_wgmma_test {
+
+/// A ring of one stage: a hand-over that goes wrong shows at once.
+template <class T, int Dim>
+struct OneStageTile : lacuna::cuda::WideTile<T, Dim> {
+  static constexpr int stages = 1, query_buffers = 1;
+};
+
+}  // namespace flash_wgmma_test
+
 namespace {
 
 using namespace support;
@@ -227,12 +237,6 @@ std::vector<ref::Inputs> ragged(std::int64_t dim, std::int64_t heads_kv, std::in
   return sequences;
 }
 
-/// A ring of one stage: a hand-over that goes wrong shows at once.
-template <class T, int Dim>
-struct OneStageTile : lacuna::cuda::WideTile<T, Dim> {
-  static constexpr int stages = 1, query_buffers = 1;
-};
-
 /// Whether this device and build have the kernel at all.
 bool here() {
   return lacuna::cuda::has_hopper_body(lacuna::cuda::flash_wgmma_kernel<lacuna::cuda::WideTile<bfloat16, 128>>);
@@ -337,7 +341,7 @@ TEST_CASE("cuda flash_wgmma: long lists of columns and diagonals", "[cuda][hoppe
 
 TEST_CASE("cuda flash_wgmma: a ring of one stage", "[cuda][hopper]") {
   if (!here()) return;
-  using Tile = OneStageTile<bfloat16, 128>;
+  using Tile = flash_wgmma_test::OneStageTile<bfloat16, 128>;
   BatchCase<bfloat16> c(ragged<bfloat16>(128, 2, 3));
   equals_the_oracle(
       c, flash_scratch(),

@@ -133,8 +133,15 @@ Status launch_flash(Cuda exec, BatchProblem<T> const& p, AttentionOut<T> const& 
   auto* const next_tile = scratch.take<std::int32_t>(1);
   if (Status s = scratch.check("flash_wgmma: scratch is too small"); !s) return s;
   std::int64_t const box = key_box_rows<Tile>(p, block_tokens);
-  HopperArgs<T> args{.problem = DeviceProblem<T>(p),
+  HopperArgs<T> args{.queries = {},
+                     .keys = {},
+                     .values = {},
+                     .problem = DeviceProblem<T>(p),
                      .answer = DeviceAnswer<T>(out),
+                     .lists = {},
+                     .slashes = {},
+                     .column_keys = {},
+                     .column_values = {},
                      .next_tile = next_tile,
                      .span = static_cast<std::int32_t>(span),
                      .key_box_rows = static_cast<std::int32_t>(box)};
