@@ -88,7 +88,7 @@ TEST_CASE("runner: what is known is not computed again, and wider runs go on fro
   settings.samples = {1};
   run(settings);
   std::string const before = transformer::read_text(settings.out / "records.jsonl");
-  settings.methods = {};
+  settings.methods = Settings().methods;
   settings.samples = {2, 1};
   CHECK(run(settings) == expected);
   std::string const after = transformer::read_text(settings.out / "records.jsonl");
