@@ -2,6 +2,9 @@
 // multiply-adds that the index asks for. Arguments: tokens, budget in thousandths of them, workers.
 #include <benchmark/benchmark.h>
 
+#include <concepts>
+#include <string>
+
 #include "lacuna/lacuna.hpp"
 #include "support/random_problem.hpp"
 
@@ -41,40 +44,48 @@ void measure(benchmark::State& state) {
                                                   benchmark::Counter::kIsIterationInvariantRate);
 }
 
-void dense_grid(benchmark::internal::Benchmark* b) {
-  b->ArgNames({"tokens", "budget", "workers"})->Unit(benchmark::kMillisecond)->UseRealTime();
-  for (int const workers : {1, 2}) b->Args({4096, 1000, workers});
+void grid(benchmark::internal::Benchmark* b, Shape const& shape, bool dense) {
+  b->ArgNames({"tokens", "budget", "workers"})->UseRealTime();
+  b->Unit(shape.len_q == 1 ? benchmark::kMicrosecond : benchmark::kMillisecond);
+  for (std::int64_t const workers : {1, 2})
+    for (std::int64_t const budget : {50, 200})
+      if (!dense || budget == 50) b->Args({shape.len_k, dense ? 1000 : budget, workers});
 }
 
-void prefill_grid(benchmark::internal::Benchmark* b) {
-  b->ArgNames({"tokens", "budget", "workers"})->Unit(benchmark::kMillisecond)->UseRealTime();
-  for (int const workers : {1, 2})
-    for (int const budget : {50, 200}) b->Args({4096, budget, workers});
+template <class M, bool Decode, Storage T>
+void add_as(std::string const& name, std::string const& dtype) {
+  Shape const shape{Decode ? 1 : 4096, Decode ? 32768 : 4096, 0, 0, 0};
+  bool const dense = std::same_as<M, Dense>;
+  auto const attend_name = name + "/attend/" + dtype, select_name = name + "/select/" + dtype;
+  if (!dense)
+    grid(benchmark::RegisterBenchmark(select_name.c_str(), measure<M, Part::select, T, Decode>), shape, dense);
+  if (M::moment != Moment::prompt_end || dense)
+    grid(benchmark::RegisterBenchmark(attend_name.c_str(), measure<M, Part::attend, T, Decode>), shape, dense);
 }
 
-void decode_grid(benchmark::internal::Benchmark* b) {
-  b->ArgNames({"tokens", "budget", "workers"})->Unit(benchmark::kMicrosecond)->UseRealTime();
-  for (int const tokens : {4096, 32768})
-    for (int const budget : {50, 200}) b->Args({tokens, budget, 1});
+template <class M, bool Decode>
+int add(std::string const& name) {
+  add_as<M, Decode, float>(name, "f32");
+  add_as<M, Decode, bfloat16>(name, "bf16");
+  return 0;
 }
 
-using VerticalSlashShare = VerticalSlashOf<64, Ratio>;
-using SnapKvShare = SnapKvOf<Ratio>;
-using QuestShare = QuestOf<16, Ratio>;
-
-BENCHMARK(measure<Dense, Part::attend, float, false>)->Name("prefill/dense/attend/f32")->Apply(dense_grid);
-BENCHMARK(measure<Dense, Part::attend, bfloat16, false>)->Name("prefill/dense/attend/bf16")->Apply(dense_grid);
-BENCHMARK(measure<VerticalSlashShare, Part::select, float, false>)
-    ->Name("prefill/vertical_slash/select/f32")
-    ->Apply(prefill_grid);
-BENCHMARK(measure<VerticalSlashShare, Part::attend, float, false>)
-    ->Name("prefill/vertical_slash/attend/f32")
-    ->Apply(prefill_grid);
-BENCHMARK(measure<SnapKvShare, Part::select, float, false>)->Name("prompt_end/snap_kv/select/f32")->Apply(prefill_grid);
-BENCHMARK(measure<Dense, Part::attend, float, true>)->Name("decode/dense/attend/f32")->Apply(decode_grid);
-BENCHMARK(measure<Dense, Part::attend, bfloat16, true>)->Name("decode/dense/attend/bf16")->Apply(decode_grid);
-BENCHMARK(measure<QuestShare, Part::select, float, true>)->Name("decode/quest/select/f32")->Apply(decode_grid);
-BENCHMARK(measure<QuestShare, Part::attend, float, true>)->Name("decode/quest/attend/f32")->Apply(decode_grid);
-BENCHMARK(measure<QuestShare, Part::attend, bfloat16, true>)->Name("decode/quest/attend/bf16")->Apply(decode_grid);
+// Where a method has a share of the length as its budget, the grid's; otherwise the method's own.
+int const registered[] = {
+    add<Dense, false>("prefill/dense"),
+    add<VerticalSlashOf<64, Ratio>, false>("prefill/vertical_slash"),
+    add<FlexPrefill, false>("prefill/flex_prefill"),
+    add<BlockSparseOf<16, Ratio>, false>("prefill/block_sparse_16"),
+    add<BlockSparseOf<64, Ratio>, false>("prefill/block_sparse_64"),
+    add<BlockSparseOf<128, Ratio>, false>("prefill/block_sparse_128"),
+    add<XAttention, false>("prefill/x_attention"),
+    add<Streaming, false>("prefill/streaming"),
+    add<SnapKvOf<Ratio>, false>("prompt_end/snap_kv"),
+    add<AdaSnapKv, false>("prompt_end/ada_snap_kv"),
+    add<Dense, true>("decode/dense"),
+    add<QuestOf<16, Ratio>, true>("decode/quest"),
+    add<QuestTopP, true>("decode/quest_top_p"),
+    add<Tova, true>("decode/tova"),
+};
 
 }  // namespace
