@@ -255,7 +255,7 @@ std::string without_html(std::string const& html) {
     auto const entity =
         std::find_if(kEntities.begin(), kEntities.end(), [&](auto const& one) { return rest.starts_with(one.first); });
     if (tag) {
-      std::string_view const name = rest.substr(1, rest.find_first_of(" \t\n>", 1) - 1);
+      std::string_view const name = rest.substr(1, rest.find_first_of(" \t\n/>", 2) - 1);
       bool const block = std::find(kBlocks.begin(), kBlocks.end(), name) != kBlocks.end();
       if (block && !text.empty() && text.back() != '\n') text += '\n';
       at += end + 1;
@@ -263,7 +263,8 @@ std::string without_html(std::string const& html) {
       text += entity->second;
       at += entity->first.size();
     } else {
-      text += html[at++];
+      if (rest[0] != '\n' || text.empty() || text.back() != '\n') text += rest[0];
+      ++at;
     }
   }
   text.erase(0, std::min(text.find_first_not_of(" \t\r\n"), text.size()));

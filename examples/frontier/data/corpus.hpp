@@ -42,7 +42,7 @@ Corpus read_toefl(std::filesystem::path const& path);
 /// options inline, and `answer`, a string of letters for each question.
 Corpus read_choices(std::filesystem::path const& file, std::string const& name);
 
-/// Text without tags and with the entities that QuALITY uses replaced; the end of a paragraph is a line break.
+/// Text without tags and with the entities that QuALITY uses replaced; a paragraph ends in one line break.
 std::string without_html(std::string const& html);
 
 }  // namespace frontier
