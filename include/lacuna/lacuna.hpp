@@ -46,6 +46,7 @@
 #include "lacuna/methods/flex_prefill.hpp"
 #include "lacuna/methods/h2o.hpp"
 #include "lacuna/methods/method.hpp"
+#include "lacuna/methods/or_dense.hpp"
 #include "lacuna/methods/original_snap_kv.hpp"
 #include "lacuna/methods/over_quantised.hpp"
 #include "lacuna/methods/pipeline.hpp"
