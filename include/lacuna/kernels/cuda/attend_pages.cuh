@@ -74,9 +74,14 @@ Status launch_attend_pages(Cuda exec, PageRows<T> const& rows, PageOut<T> const&
   return launch(exec, dim3(count), dim3(Traits::threads), Traits::smem_bytes, merge_rows_kernel<Traits>, rows, out);
 }
 
+/// Whether a product's last 8 rows are in use. At d = 256 they always count: without them the registers do not suffice.
+inline bool page_rows_are_tall(std::int64_t dim, std::int64_t max_len_q, std::int64_t group) {
+  return dim > 128 || std::min<std::int64_t>(max_len_q * group, kTileRows) > 8;
+}
+
 template <class T>
 Status attend_page_rows(Cuda exec, PageRows<T> const& rows, PageOut<T> const& out) {
-  bool const tall = std::min(rows.problem.max_len_q * rows.group, kTileRows) > 8;
+  bool const tall = page_rows_are_tall(rows.problem.dim, rows.problem.max_len_q, rows.group);
   switch (rows.problem.dim) {
     case 64:
       return tall ? launch_attend_pages<T, 64, true>(exec, rows, out)
@@ -84,9 +89,7 @@ Status attend_page_rows(Cuda exec, PageRows<T> const& rows, PageOut<T> const& ou
     case 128:
       return tall ? launch_attend_pages<T, 128, true>(exec, rows, out)
                   : launch_attend_pages<T, 128, false>(exec, rows, out);
-    case 256:
-      return tall ? launch_attend_pages<T, 256, true>(exec, rows, out)
-                  : launch_attend_pages<T, 256, false>(exec, rows, out);
+    case 256: return launch_attend_pages<T, 256, true>(exec, rows, out);
     default: return Status::invalid("attend_pages: dim must be 64, 128 or 256 on the device", rows.problem.dim, 256);
   }
 }
@@ -116,7 +119,7 @@ inline std::int64_t attend_pages_tickets(BatchShape const& shape, std::int64_t h
 inline cuda::PageScratch reserve_attend_pages(Cuda, BatchShape const& shape, std::int64_t heads, Workspace& memory) {
   std::int64_t const group = shape.each.heads_q / heads;
   std::int64_t const slots = cuda::kPageParts + attend_pages_tickets(shape, heads);
-  std::int64_t const rows = std::min<std::int64_t>(shape.each.len_q * group, cuda::kTileRows) > 8 ? 16 : 8;
+  std::int64_t const rows = cuda::page_rows_are_tall(shape.each.dim, shape.each.len_q, group) ? 16 : 8;
   return {memory.take<float>(slots * rows * shape.each.dim), memory.take<float>(slots * rows * 2),
           memory.take<int2>(attend_pages_tickets(shape, heads))};
 }

@@ -161,7 +161,7 @@ __device__ __forceinline__ void add_chunk(PageRows<typename Traits::T> const& ro
   int const lane = lane_id(), t = lane % 4;
   float s[2][4] = {};
   int const k_row = (lane & 7) + ((lane >> 4) & 1) * 8, k_side = (lane >> 3) & 1;
-#pragma unroll
+#pragma unroll(Traits::queries_in_smem ? 4 : Traits::dim / 16)
   for (int k = 0; k < Traits::dim / 16; ++k) {
     std::uint32_t tiles[4];
     load_matrices(tiles, stage + piece_offset(k_row, 2 * k + k_side));

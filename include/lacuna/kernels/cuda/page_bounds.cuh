@@ -39,12 +39,12 @@ struct BoundPages {
 template <class T, bool Append>
 __global__ void __launch_bounds__(256) page_bounds_kernel(BoundPages<T> const args, NewRows<T> const fresh) {
   DeviceProblem<T> const& problem = args.problem;
-  std::int64_t const warp = std::int64_t{blockIdx.x} * 8 + warp_id();
-  int const slot = static_cast<int>(warp % args.pages);
-  int const head = static_cast<int>(warp / args.pages % problem.heads_kv);
-  std::int64_t const sequence_id = warp / args.pages / problem.heads_kv;
-  if (sequence_id >= problem.batch) return;
-  int const sequence = static_cast<int>(sequence_id);
+  unsigned const warp = blockIdx.x * 8 + static_cast<unsigned>(warp_id());
+  unsigned const row = warp / static_cast<unsigned>(args.pages);
+  int const slot = static_cast<int>(warp - row * static_cast<unsigned>(args.pages));
+  int const sequence = static_cast<int>(row / static_cast<unsigned>(problem.heads_kv));
+  int const head = static_cast<int>(row) - sequence * problem.heads_kv;
+  if (sequence >= problem.batch) return;
   std::int32_t const first_new = fresh.cu_new != nullptr ? fresh.cu_new[sequence] : sequence * args.new_tokens;
   std::int32_t const news = fresh.cu_new != nullptr ? fresh.cu_new[sequence + 1] - first_new : args.new_tokens;
   std::int32_t const len = problem.len_k(sequence, head), old = max(0, len - news);
@@ -57,18 +57,16 @@ __global__ void __launch_bounds__(256) page_bounds_kernel(BoundPages<T> const ar
     auto const widen = [&](std::int32_t token, std::uint32_t both) {
       float2 const key = unpack2<T>(both);
       bool const first = token == begin;  // a NaN once taken stays: no comparison with it holds
-      if (first || key.x != key.x || key.x < low.x) low.x = key.x;
-      if (first || key.y != key.y || key.y < low.y) low.y = key.y;
-      if (first || key.x != key.x || key.x > high.x) high.x = key.x;
-      if (first || key.y != key.y || key.y > high.y) high.y = key.y;
+      low.x = (first | (key.x != key.x) | (key.x < low.x)) ? key.x : low.x;
+      low.y = (first | (key.y != key.y) | (key.y < low.y)) ? key.y : low.y;
+      high.x = (first | (key.x != key.x) | (key.x > high.x)) ? key.x : high.x;
+      high.y = (first | (key.y != key.y) | (key.y > high.y)) ? key.y : high.y;
     };
     auto const pair = [](T const* from) { return *reinterpret_cast<std::uint32_t const*>(from); };
-    if (args.bounds != nullptr || !Append) {
-      std::int32_t const stored_end = Append ? min(end, old) : end;
-#pragma unroll 8
-      for (std::int32_t token = begin; token < stored_end; ++token)
-        widen(token, pair(problem.k + problem.offset(sequence, head, token) + x));
-    }
+    std::int32_t const stored_end = !Append ? end : args.bounds == nullptr ? begin : min(end, old);
+#pragma unroll 4
+    for (std::int32_t token = begin; token < stored_end; ++token)
+      widen(token, pair(problem.k + problem.offset(sequence, head, token) + x));
     if constexpr (Append) {
       for (std::int32_t token = max(begin, old); token < end; ++token) {
         std::int64_t const from = first_new + (token - (len - news)), to = problem.offset(sequence, head, token) + x;
@@ -79,10 +77,12 @@ __global__ void __launch_bounds__(256) page_bounds_kernel(BoundPages<T> const ar
         widen(token, key);
       }
     }
-    if (args.bounds == nullptr) continue;
-    T* const to = args.bounds + sequence * args.stride_sequence + head * args.stride_head + page * args.stride_page + x;
-    *reinterpret_cast<std::uint32_t*>(to) = pack2<T>(low.x, low.y);
-    *reinterpret_cast<std::uint32_t*>(to + args.stride_side) = pack2<T>(high.x, high.y);
+    if (args.bounds != nullptr) {
+      T* const to =
+          args.bounds + sequence * args.stride_sequence + head * args.stride_head + page * args.stride_page + x;
+      *reinterpret_cast<std::uint32_t*>(to) = pack2<T>(low.x, low.y);
+      *reinterpret_cast<std::uint32_t*>(to + args.stride_side) = pack2<T>(high.x, high.y);
+    }
   }
 }
 
@@ -121,6 +121,8 @@ Status launch_page_bounds(Cuda exec, PageBoundsBatchArgs<T> const& args, NewRows
                              args.bounds.stride(2),
                              args.bounds.stride(3)};
   std::int64_t const warps = args.batch * args.kv.heads_kv * pages;
+  if (warps > INT32_MAX)
+    return Status::invalid("page_bounds: too many pages for one launch on the device", warps, INT32_MAX);
   return launch(exec, dim3(static_cast<unsigned>((warps + 7) / 8)), dim3(256), 0, page_bounds_kernel<T, Append>, bounds,
                 fresh);
 }

@@ -33,7 +33,7 @@ __global__ void __launch_bounds__(Traits::threads) pick_row_kernel(PickRows cons
 }
 
 using PickPiece = PickTopTraits<512, 16>;           // what one block of a long row owns
-inline constexpr std::int64_t kLongestRow = 32768;  // of one block
+inline constexpr std::int64_t kLongestRow = 16384;  // of one block: more would spill
 
 struct LongPick {
   std::uint32_t* histograms = nullptr;  // [rows, 3, kBins]
@@ -124,8 +124,7 @@ inline Status pick_rows(Cuda exec, PickRows const& rows, std::int64_t count, Wor
   if (rows.units_most <= 1024) return launch_pick_row<PickTopTraits<128, 8>>(exec, rows, count);
   if (rows.units_most <= 4096) return launch_pick_row<PickTopTraits<256, 16>>(exec, rows, count);
   if (rows.units_most <= 8192) return launch_pick_row<PickTopTraits<512, 16>>(exec, rows, count);
-  if (rows.units_most <= 16384) return launch_pick_row<PickTopTraits<512, 32>>(exec, rows, count);
-  if (rows.units_most <= kLongestRow) return launch_pick_row<PickTopTraits<1024, 32>>(exec, rows, count);
+  if (rows.units_most <= kLongestRow) return launch_pick_row<PickTopTraits<512, 32>>(exec, rows, count);
   if (cudaMemsetAsync(scratch.histograms, 0, static_cast<std::size_t>(count) * 3 * kBins * 4, exec.stream) !=
       cudaSuccess)
     return launched();
@@ -134,7 +133,7 @@ inline Status pick_rows(Cuda exec, PickRows const& rows, std::int64_t count, Wor
 
 }  // namespace cuda
 
-/// Nothing unless rows have more than 32768 units.
+/// Nothing unless rows have more than 16384 units.
 inline void reserve_pick_top(Cuda, std::int64_t rows, std::int64_t units, Workspace& memory) {
   cuda::reserve_long_pick(rows, units, memory);
 }
