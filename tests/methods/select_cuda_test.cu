@@ -113,6 +113,21 @@ void chooses_as_the_cpu(char const* name, M const& method, std::vector<support::
   REQUIRE(s);
   stream.wait();
   auto const host = index_memory.download();
+
+  // Captured once and replayed, the same bits.
+  index_memory.poison();
+  cudaGraph_t graph;
+  cudaGraphExec_t ready;
+  support::cuda_check(cudaStreamBeginCapture(stream, cudaStreamCaptureModeThreadLocal));
+  auto const captured = method.select(exec, problem, scratch.workspace(), index);
+  support::cuda_check(cudaStreamEndCapture(stream, &graph));
+  REQUIRE(captured);
+  support::cuda_check(cudaGraphInstantiate(&ready, graph, 0));
+  for (int replay = 0; replay < 2; ++replay) support::cuda_check(cudaGraphLaunch(ready, stream));
+  stream.wait();
+  REQUIRE(index_memory.download() == host);
+  support::cuda_check(cudaGraphExecDestroy(ready));
+  support::cuda_check(cudaGraphDestroy(graph));
   REQUIRE(index_memory.guards_untouched());
   REQUIRE(scratch.guards_untouched());
 

@@ -12,15 +12,15 @@
 namespace lacuna::cuda {
 
 /// A tile is Rows pooled queries of one KV head's group, neighbours in (row, head of the group), by Keys pooled keys.
-template <int Dim, int Rows, int Keys>
+template <int Dim, int Rows, int Keys, int Stages = 2, int Across = Keys >= 128 ? 2 : 1, int Tiles = 4>
 struct PooledScoresTraits {
   static constexpr int dim = Dim, rows = Rows, keys = Keys;
-  static constexpr int warps_down = Rows / 32, warps_across = Keys >= 128 ? 2 : 1;
+  static constexpr int warps_down = Rows / 32, warps_across = Across;
   static constexpr int warps = warps_down * warps_across, threads = warps * 32;
   static constexpr int keys_per_warp = Keys / warps_across;
-  static constexpr int tiles_per_block = 4;  // of keys, for one tile of queries
-  static constexpr int row_bytes = 4 * Dim;  // a pooled vector: high halves, then low ones
-  static constexpr int stages = 2;
+  static constexpr int tiles_per_block = Tiles;  // of keys, for one tile of queries
+  static constexpr int row_bytes = 4 * Dim;      // a pooled vector: high halves, then low ones
+  static constexpr int stages = Stages;
   static constexpr std::int64_t smem_bytes = std::int64_t{row_bytes} * (Rows + stages * Keys) + 12 * Rows;
   static constexpr int blocks_per_sm = smem_bytes > 100 * 1024 ? 1 : 2;
 };
@@ -56,7 +56,7 @@ __device__ void multiply_pooled(std::uint32_t queries, std::uint32_t keys, int r
   constexpr int kRow = Traits::row_bytes, kLow = kRow / 32;
   int const lane = lane_id();
   int const a_row = lane % 16, a_chunk = lane / 16, b_key = lane / 16 * 8 + lane % 8, b_chunk = lane / 8 % 2;
-#pragma unroll 2
+#pragma unroll 1
   for (int step = 0; step < Traits::dim / 16; ++step) {
     std::uint32_t high[2][4], low[2][4];
 #pragma unroll
@@ -64,21 +64,22 @@ __device__ void multiply_pooled(std::uint32_t queries, std::uint32_t keys, int r
       load_matrices(high[m], tile_address<kRow>(queries, row0 + m * 16 + a_row, step * 2 + a_chunk));
       load_matrices(low[m], tile_address<kRow>(queries, row0 + m * 16 + a_row, kLow + step * 2 + a_chunk));
     }
+    std::uint32_t key_high[Traits::keys_per_warp / 16][4], key_low[Traits::keys_per_warp / 16][4];
 #pragma unroll
     for (int n = 0; n < Traits::keys_per_warp / 16; ++n) {
-      std::uint32_t key_high[4], key_low[4];
-      load_matrices(key_high, tile_address<kRow>(keys, key0 + n * 16 + b_key, step * 2 + b_chunk));
-      load_matrices(key_low, tile_address<kRow>(keys, key0 + n * 16 + b_key, kLow + step * 2 + b_chunk));
-#pragma unroll
-      for (int m = 0; m < 2; ++m)
-#pragma unroll
-        for (int half = 0; half < 2; ++half) {
-          float(&sum)[4] = sums[m][2 * n + half];
-          mma<bfloat16>(sum, high[m], key_high[2 * half], key_high[2 * half + 1]);
-          mma<bfloat16>(sum, high[m], key_low[2 * half], key_low[2 * half + 1]);
-          mma<bfloat16>(sum, low[m], key_high[2 * half], key_high[2 * half + 1]);
-        }
+      load_matrices(key_high[n], tile_address<kRow>(keys, key0 + n * 16 + b_key, step * 2 + b_chunk));
+      load_matrices(key_low[n], tile_address<kRow>(keys, key0 + n * 16 + b_key, kLow + step * 2 + b_chunk));
     }
+    // Product by product, so that no sum is asked for again before all others have had their turn.
+#pragma unroll
+    for (int product = 0; product < 3; ++product)
+#pragma unroll
+      for (int n = 0; n < Traits::keys_per_warp / 8; ++n)
+#pragma unroll
+        for (int m = 0; m < 2; ++m) {
+          std::uint32_t const(&b)[4] = product == 1 ? key_low[n / 2] : key_high[n / 2];
+          mma<bfloat16>(sums[m][n], product == 2 ? low[m] : high[m], b[n % 2 * 2], b[n % 2 * 2 + 1]);
+        }
   }
 }
 
@@ -135,7 +136,7 @@ __global__ void __launch_bounds__(Traits::threads, Traits::blocks_per_sm)
     };
     if (tiles > 0) fetch(0);
     for (int tile = 0; tile < tiles; ++tile) {
-      if (tile + 1 < tiles) {
+      if (tile + 1 < tiles && Traits::stages > 1) {
         fetch(tile + 1);
         wait_copy_groups<1>();
       } else {
@@ -147,6 +148,8 @@ __global__ void __launch_bounds__(Traits::threads, Traits::blocks_per_sm)
           smem.queries,
           smem.keys + static_cast<std::uint32_t>(tile % Traits::stages * Traits::keys * Traits::row_bytes), row0, key0,
           sums);
+      __syncthreads();
+      if (Traits::stages == 1 && tile + 1 < tiles) fetch(tile + 1);
       std::int32_t const key = first_key + tile * Traits::keys + key0 + lane_id() % 4 * 2;
 #pragma unroll
       for (int part = 0; part < 4; ++part) {
@@ -166,7 +169,6 @@ __global__ void __launch_bounds__(Traits::threads, Traits::blocks_per_sm)
             row[at] = low;
         }
       }
-      __syncthreads();
     }
   }
 }
