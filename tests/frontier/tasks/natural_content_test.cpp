@@ -178,7 +178,7 @@ TEST_CASE("natural qa: the target document is the question's own, word by word, 
     Corpus const corpus = test::corpus(kind);
     std::string const name = QuestionAnswering(kind).name();
     for (std::int64_t index = 0; index < 5; ++index) {
-      Sample const sample = natural(name).generate(test::natural_request(16384, index));
+      Sample const sample = natural(name).generate(test::natural_request(32768, index));
       std::string const context = "\n\n" + test::context_of(sample.prompt) + "\n\n";
       auto const document = [&](std::string const& number) {
         std::string const header = "\n\nDocument " + number + "\n";

@@ -206,6 +206,15 @@ TEST_CASE("natural: what cannot be made is one sentence") {
   CHECK_THROWS_WITH(natural_task("cwe", {.words = "/nowhere"}), test::contains("/nowhere"));
 }
 
+TEST_CASE("natural: a text that leaves no room for the chat template is refused") {
+  Request request = test::natural_request(8192, 2);
+  request.count = [](std::string_view text) {  // of a tokenizer that needs more for long texts
+    std::int64_t const tokens = estimate_tokens(text);
+    return tokens > 4000 ? tokens + tokens / 150 : tokens;
+  };
+  CHECK_THROWS_WITH(test::natural_tasks().front()->generate(request), test::contains("chat template"));
+}
+
 TEST_CASE("natural: the chat template counts towards the length") {
   Request request = test::natural_request(8192, 2);
   request.count_turn = [](std::string_view text) { return estimate_tokens(text) + 40; };
