@@ -34,6 +34,10 @@ std::filesystem::path const& named(std::filesystem::path const& file, std::strin
 
 std::vector<std::string> read_word_pool(std::filesystem::path const& file) {
   static constexpr std::size_t kWords = 9000;
+  if (!std::filesystem::exists(file)) {
+    throw std::runtime_error(file.string() +
+                             ": does not exist; install the package wamerican-small, or name another list of words");
+  }
   std::vector<std::string> found;
   std::istringstream lines(transformer::read_text(file));
   for (std::string word; std::getline(lines, word);) {
