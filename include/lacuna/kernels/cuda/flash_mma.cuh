@@ -23,7 +23,7 @@ template <class Element, int Dim, int RowTiles>
 struct FlashMmaTraits {
   using T = Element;
   static constexpr int dim = Dim, row_tiles = RowTiles, warps = 4, threads = 32 * warps, rows = 16 * RowTiles * warps;
-  static constexpr int keys = Dim * RowTiles > 128 ? 32 : 64, stages = 2, blocks_per_sm = 2;
+  static constexpr int keys = RowTiles > 1 || Dim > 128 ? 32 : 64, stages = 2, blocks_per_sm = 2;  // more would spill
   static constexpr bool queries_in_registers = Dim * RowTiles <= 128;
   static constexpr int query_bytes = rows * Dim * 2, tile_bytes = keys * Dim * 2;
   static constexpr int tiles_bytes = query_bytes + 2 * stages * tile_bytes;

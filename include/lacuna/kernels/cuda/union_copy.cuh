@@ -27,7 +27,8 @@ struct UnionTraits {
   static constexpr int works = 4;  // tiles that copying warps may be ahead
   static constexpr int smem_bytes = query_bytes + stages * (stage_bytes + 16) + works * (16 + 8);
   // 3 x 152 + 56 registers of 128 threads are the whole file; with 160 + 32 the copying warps spill.
-  static constexpr int copy_registers = 56, unit_registers = queries_in_registers ? 152 : 224;
+  static constexpr int copy_registers = queries_in_registers ? 56 : 72,
+                       unit_registers = queries_in_registers ? 152 : 216;
 };
 
 /// Position in a ring; everyone who walks it walks it alike.
