@@ -9,224 +9,247 @@
 
 namespace lacuna::cuda {
 
-/// A block picks from one row. Each of its warps owns a part of the row: `per_lane` scores in each lane's registers, 32
-/// neighbours at a time. Rows that do not fit are read again by every pass. Passes count, and what is counted stays in
-/// registers: histograms in shared memory were tried, and their atomic additions took nine tenths of the time.
-template <int Warps, int PerLane>
+/// A block of threads picks from one row. Warps own neighbouring parts of it; a row of up to `threads * in_registers`
+/// scores is read once and stays in registers, a longer one is read again by every pass.
+template <int InRegisters>
 struct PickBlocksTraits {
-  static constexpr int warps = Warps, threads = 32 * Warps, per_lane = PerLane;
-  static constexpr int most_listed = 128;  // so few are ranked against each other instead of counted again
-  static constexpr int guesses = 6;        // by the shape of a normal distribution; after that by halves
+  static constexpr int threads = 256, warps = threads / 32;
+  static constexpr int steps = InRegisters / 4;  // of 128 scores that a warp holds
+  static constexpr int digit_bits = 11, bins = 1 << digit_bits, bins_per_thread = bins / threads;
+  static constexpr int short_list = 256;  // so few are ranked against each other instead of counted again
 };
 
-/// Scores as integers in the same order, both zeros as one. No NaN comes here.
+/// Scores as integers in the same order, both zeros as one and NaN as -inf; 0 is below all of them.
 __device__ __forceinline__ std::uint32_t rank_of_score(float score) {
   std::uint32_t const bits = __float_as_uint(score + 0.0F);
+  if ((bits & 0x7fffffffU) > 0x7f800000U) return 0x007fffffU;  // -inf
   return bits & 0x80000000U ? ~bits : bits | 0x80000000U;
 }
+
 __device__ __forceinline__ float score_of_rank(std::uint32_t rank) {
   return __uint_as_float(rank & 0x80000000U ? rank ^ 0x80000000U : ~rank);
 }
+inline constexpr std::uint32_t kHiddenRank = 0x007fffffU, kForcedRank = 0xff800000U;  // of the infinities
 
-template <class Traits>
 struct PickBlocksSmem {
-  float lists[Traits::warps][Traits::most_listed];
-  float sample[3];  // how many, their mean, their spread
-  std::uint32_t of_warps[2][Traits::warps];
-  std::uint32_t above[Traits::warps], tied[Traits::warps];
-  std::uint32_t ties;
-  float cut;
+  std::uint32_t bins[2048];
+  std::uint32_t list[256];
+  std::uint32_t of_warps[8];
+  std::int32_t above[8], tied[8];
+  std::uint32_t low, high, forced, finite, listed, cut, taken;
 };
 
-/// The scores of a row as its warps hold them: -inf for NaN, which ranks with it, and NaN for what is no candidate.
 template <class Traits>
 class RowOfScores {
  public:
-  __device__ RowOfScores(float const* scores, std::int32_t count)
-      : scores_(scores),
-        count_(count),
-        words_((count + 32 * Traits::warps - 1) / (32 * Traits::warps)),
-        first_(static_cast<std::int32_t>(threadIdx.x / 32U) * words_ * 32) {
+  __device__ RowOfScores(float const* scores, std::int32_t count) : scores_(scores), count_(count) {
+    std::int32_t const per_warp = (count + Traits::warps - 1) / Traits::warps;
+    steps_ = (per_warp + 127) / 128;
+    first_ = static_cast<std::int32_t>(threadIdx.x / 32U) * steps_ * 128 + lane_id() * 4;
+    held_ = steps_ <= Traits::steps;
 #pragma unroll
-    for (int word = 0; word < Traits::per_lane; ++word) held_[word] = load(word);
+    for (int step = 0; step < Traits::steps; ++step)
+      if (held_ && step < steps_) load(step, ranks_[step]);
   }
 
-  /// f(first unit of the word, the lane's score), words in order.
+  /// f(step's first unit of this lane, four ranks), steps in order; 0 stands for what is no candidate.
   template <class F>
-  __device__ __forceinline__ void each(F const& f) const {
+  __device__ void each(F const& f) const {
+    if (held_) {
 #pragma unroll
-    for (int word = 0; word < Traits::per_lane; ++word)
-      if (word < words_) f(first_ + word * 32, held_[word]);
-    for (int word = Traits::per_lane; word < words_; ++word) f(first_ + word * 32, load(word));
+      for (int step = 0; step < Traits::steps; ++step)
+        if (step < steps_) f(first_ + step * 128, ranks_[step]);
+      return;
+    }
+    for (int step = 0; step < steps_; ++step) {
+      std::uint32_t ranks[4];
+      load(step, ranks);
+      f(first_ + step * 128, ranks);
+    }
   }
-  /// The warp's first word, for a look at what the scores are like.
-  __device__ float sample(int word) const { return held_[word]; }
-  static constexpr int samples = Traits::per_lane < 4 ? Traits::per_lane : 4;
 
  private:
-  __device__ __forceinline__ float load(int word) const {
-    std::int32_t const unit = first_ + word * 32 + lane_id();
-    return word < words_ && unit < count_ ? fmaxf(scores_[unit], -INFINITY) : NAN;
+  __device__ void load(int step, std::uint32_t (&ranks)[4]) const {
+    std::int32_t const at = first_ + step * 128;
+    float4 const scores = at + 4 <= count_
+                              ? *reinterpret_cast<float4 const*>(scores_ + at)
+                              : float4{at < count_ ? scores_[at] : 0.0F, at + 1 < count_ ? scores_[at + 1] : 0.0F,
+                                       at + 2 < count_ ? scores_[at + 2] : 0.0F, 0.0F};
+    ranks[0] = at < count_ ? rank_of_score(scores.x) : 0;
+    ranks[1] = at + 1 < count_ ? rank_of_score(scores.y) : 0;
+    ranks[2] = at + 2 < count_ ? rank_of_score(scores.z) : 0;
+    ranks[3] = at + 3 < count_ ? rank_of_score(scores.w) : 0;
   }
 
   float const* scores_;
-  std::int32_t count_, words_, first_;
-  float held_[Traits::per_lane];
+  std::int32_t count_, steps_, first_;
+  bool held_;
+  std::uint32_t ranks_[Traits::steps][4];
 };
 
-/// How far above the mean of a normal distribution, in its spread, a share of it lies. Good to 0.003 (Abramowitz and
-/// Stegun 26.2.22), which is plenty for a guess.
-__device__ __forceinline__ float upper_quantile(float share) {
-  float const tail = fminf(fmaxf(fminf(share, 1.0F - share), 1e-7F), 0.5F);
-  float const t = sqrtf(-2.0F * __logf(tail));
-  float const z = t - (2.30753F + 0.27061F * t) / (1.0F + t * (0.99229F + 0.04481F * t));
-  return share < 0.5F ? z : -z;
-}
-
-/// Some of the first warp's scores: their mean and spread, for all warps.
+/// From the highest bin down: the bin that holds the `wanted`-th rank. Returns how many ranks stand above that bin, and
+/// puts the bin into smem.cut and its size into smem.taken.
 template <class Traits>
-__device__ void look_at_sample(PickBlocksSmem<Traits>& smem, RowOfScores<Traits> const& row) {
-  float count = 0.0F, sum = 0.0F, squares = 0.0F;
+__device__ std::int32_t find_bin(PickBlocksSmem& smem, std::int32_t wanted) {
+  int const thread = static_cast<int>(threadIdx.x), warp = thread / 32;
+  int const top = Traits::bins - 1 - thread * Traits::bins_per_thread;
+  std::uint32_t own[Traits::bins_per_thread], sum = 0;
 #pragma unroll
-  for (int i = 0; i < RowOfScores<Traits>::samples; ++i)
-    if (float const x = row.sample(i); fabsf(x) < 1e15F) {
-      count += 1.0F;
-      sum += x;
-      squares += x * x;
-    }
+  for (int i = 0; i < Traits::bins_per_thread; ++i) sum += own[i] = smem.bins[top - i];
+  std::uint32_t before = sum;
+  for (int lanes = 1; lanes < 32; lanes *= 2) {
+    std::uint32_t const from = __shfl_up_sync(kAllLanes, before, lanes);
+    if (lane_id() >= lanes) before += from;
+  }
+  if (lane_id() == 31) smem.of_warps[warp] = before;
+  __syncthreads();
+  for (int w = 0; w < warp; ++w) before += smem.of_warps[w];
+  before -= sum;
+  auto const want = static_cast<std::uint32_t>(wanted);
+  if (before < want && want <= before + sum) {
 #pragma unroll
-  for (int lanes = 16; lanes > 0; lanes /= 2) {
-    count += __shfl_xor_sync(kAllLanes, count, lanes);
-    sum += __shfl_xor_sync(kAllLanes, sum, lanes);
-    squares += __shfl_xor_sync(kAllLanes, squares, lanes);
-  }
-  if (threadIdx.x == 0) {
-    float const mean = sum / fmaxf(count, 1.0F);
-    smem.sample[0] = count;
-    smem.sample[1] = mean;
-    smem.sample[2] = sqrtf(fmaxf(squares / fmaxf(count, 1.0F) - mean * mean, 0.0F));
-  }
-  __syncthreads();
-}
-
-/// How many scores of the row reach `least`. Calls alternate between the two places of `turn`, so that one barrier
-/// does.
-template <class Traits>
-__device__ std::uint32_t count_from(PickBlocksSmem<Traits>& smem, RowOfScores<Traits> const& row, float least,
-                                    int turn) {
-  std::uint32_t count = 0;
-  row.each([&](std::int32_t, float score) { count += score >= least; });
-  count = warp_sum(count);
-  if constexpr (Traits::warps == 1) return count;
-  if (lane_id() == 0) smem.of_warps[turn][threadIdx.x / 32U] = count;
-  __syncthreads();
-  count = 0;
-#pragma unroll
-  for (int warp = 0; warp < Traits::warps; ++warp) count += smem.of_warps[turn][warp];
-  return count;
-}
-
-/// The cut lies in [low, high): so many scores reach either end, at_low >= wanted > at_high.
-struct CutBounds {
-  std::uint32_t low = 0x007fffffU, high = 0xff800001U;  // of -inf, and beyond +inf
-  std::uint32_t at_low, at_high = 0;
-
-  /// The next rank to count from, strictly between the ends.
-  __device__ std::uint32_t guess(float const (&sample)[3], std::uint32_t wanted, std::uint32_t all, bool first) const {
-    std::uint32_t const half = low + (high - low) / 2;
-    float const share = 1.0F / static_cast<float>(all), spread = sample[2];
-    if (!(spread > 0.0F)) return half;
-    float at;
-    if (first) {
-      at = sample[1] + spread * upper_quantile(static_cast<float>(wanted) * share);
-    } else {  // the farther end comes to stand a little beyond the cut
-      std::uint32_t const beyond = at_low - wanted, before = wanted - at_high;
-      float const aim = static_cast<float>(wanted) + (beyond > before ? 40.0F : -40.0F);
-      bool const from_low = low != 0x007fffffU && (beyond <= before || high == 0xff800001U);
-      if (!from_low && high == 0xff800001U) return half;
-      float const base = score_of_rank(from_low ? low : high);
-      float const known = static_cast<float>(from_low ? at_low : at_high);
-      at = base + spread * (upper_quantile(fmaxf(aim, 0.5F) * share) - upper_quantile(fmaxf(known, 0.5F) * share));
-    }
-    if (!(fabsf(at) < INFINITY)) return half;
-    std::uint32_t const rank = rank_of_score(at);
-    return rank > low && rank < high ? rank : half;
-  }
-};
-
-/// Ranks the scores in [low, high) against each other: smem.cut becomes the `wanted`-th highest of them, smem.ties how
-/// many of its equals are to be kept.
-template <class Traits>
-__device__ void rank_few(PickBlocksSmem<Traits>& smem, RowOfScores<Traits> const& row, float low, float high,
-                         std::uint32_t wanted) {
-  int const warp = static_cast<int>(threadIdx.x / 32U);
-  unsigned const before = (1U << lane_id()) - 1U;
-  std::uint32_t count = 0;
-  bool const to_the_top = high != high;  // the end beyond +inf is no score
-  row.each([&](std::int32_t, float score) {
-    bool const inside = score >= low && (score < high || to_the_top);
-    unsigned const all = __ballot_sync(kAllLanes, inside);
-    if (inside) smem.lists[warp][count + __popc(all & before)] = score;
-    count += __popc(all);
-  });
-  if (lane_id() == 0) smem.above[warp] = count;
-  __syncthreads();
-  for (int own_warp = 0; own_warp < Traits::warps; ++own_warp)
-    for (std::uint32_t i = threadIdx.x; i < smem.above[own_warp]; i += Traits::threads) {
-      float const own = smem.lists[own_warp][i];
-      std::uint32_t above = 0, equal = 0;
-      for (int w = 0; w < Traits::warps; ++w)
-        for (std::uint32_t other = 0; other < smem.above[w]; ++other) {
-          above += smem.lists[w][other] > own;
-          equal += smem.lists[w][other] == own;
-        }
-      if (above < wanted && wanted <= above + equal) {  // by every one of the equals, alike
-        smem.cut = own;
-        smem.ties = wanted - above;
+    for (int i = 0; i < Traits::bins_per_thread; ++i) {
+      if (before < want && want <= before + own[i]) {
+        smem.cut = static_cast<std::uint32_t>(top - i);
+        smem.taken = own[i];
+        smem.listed = before;
       }
-    }
-  __syncthreads();
-}
-
-/// smem.cut becomes the `wanted`-th highest score of the row (1 is the highest), smem.ties how many of its equals are
-/// to be kept.
-template <class Traits>
-__device__ void find_cut(PickBlocksSmem<Traits>& smem, RowOfScores<Traits> const& row, std::uint32_t wanted,
-                         std::uint32_t all) {
-  look_at_sample(smem, row);
-  CutBounds bounds;
-  bounds.at_low = all;
-  for (int pass = 0; bounds.at_low - bounds.at_high > Traits::most_listed && bounds.high - bounds.low > 1; ++pass) {
-    std::uint32_t const at = pass < Traits::guesses ? bounds.guess(smem.sample, wanted, all, pass == 0)
-                                                    : bounds.low + (bounds.high - bounds.low) / 2;
-    std::uint32_t const count = count_from(smem, row, score_of_rank(at), pass % 2);
-    if (count >= wanted) {
-      bounds.low = at;
-      bounds.at_low = count;
-    } else {
-      bounds.high = at;
-      bounds.at_high = count;
+      before += own[i];
     }
   }
-  if (bounds.high - bounds.low > 1)
-    return rank_few(smem, row, score_of_rank(bounds.low), score_of_rank(bounds.high), wanted - bounds.at_high);
-  if (threadIdx.x == 0) {
-    smem.cut = score_of_rank(bounds.low);
-    smem.ties = wanted - bounds.at_high;
-  }
   __syncthreads();
+  return static_cast<std::int32_t>(smem.listed);
 }
 
-/// Writes the units above the cut and the first smem.ties at it, ascending.
+/// Which bin a rank falls into, for ranks in [low, high]. By value at first: scores lie about evenly there, while their
+/// patterns crowd in a few octaves. By pattern where that was not fine enough, which comes to an end.
+struct Digits {
+  std::uint32_t low, high;
+  int shift;         // by pattern
+  float first, per;  // by value: bins per unit of score; 0: by pattern
+
+  template <class Traits>
+  static __device__ Digits of(std::uint32_t low, std::uint32_t high, bool by_value) {
+    Digits d{low, high, max(32 - __clz(static_cast<int>(high - low)) - Traits::digit_bits, 0), score_of_rank(low),
+             0.0F};
+    float const per = static_cast<float>(Traits::bins) / (score_of_rank(high) - d.first);
+    if (by_value && per > 0.0F && per < 1e30F) d.per = per;
+    return d;
+  }
+  __device__ bool has(std::uint32_t rank) const { return rank >= low && rank <= high; }
+  __device__ std::uint32_t bin(std::uint32_t rank, int last) const {
+    if (per == 0.0F) return (rank - low) >> shift;
+    return static_cast<std::uint32_t>(min(static_cast<int>((score_of_rank(rank) - first) * per), last));
+  }
+};
+
+/// The `wanted`-th highest rank of the row (1 is the highest); `ties` becomes how many of its equals are to be kept.
 template <class Traits>
-__device__ void write_picked(PickBlocksSmem<Traits>& smem, RowOfScores<Traits> const& row, std::int32_t* out) {
+__device__ std::uint32_t find_cut(PickBlocksSmem& smem, RowOfScores<Traits> const& row, std::int32_t wanted,
+                                  std::int32_t& ties) {
+  int const thread = static_cast<int>(threadIdx.x);
+  constexpr int kLast = Traits::bins - 1;
+  std::uint32_t low = 0xffffffffU, high = 0, forced = 0, finite = 0;
+  row.each([&](std::int32_t, std::uint32_t const(&ranks)[4]) {
+    for (std::uint32_t rank : ranks) {
+      forced += rank == kForcedRank;
+      if (rank <= kHiddenRank || rank == kForcedRank) continue;
+      ++finite;
+      low = min(low, rank);
+      high = max(high, rank);
+    }
+  });
+  if (thread == 0) smem.low = 0xffffffffU, smem.high = smem.forced = smem.finite = 0;
+  __syncthreads();
+  low = warp_min(low);
+  high = warp_max(high);
+  forced = warp_sum(forced);
+  finite = warp_sum(finite);
+  if (lane_id() == 0) {
+    atomicMin(&smem.low, low);
+    atomicMax(&smem.high, high);
+    atomicAdd(&smem.forced, forced);
+    atomicAdd(&smem.finite, finite);
+  }
+  __syncthreads();
+  low = smem.low;
+  high = smem.high;
+  ties = wanted;
+  if (wanted <= static_cast<std::int32_t>(smem.forced)) return kForcedRank;
+  wanted -= static_cast<std::int32_t>(smem.forced);
+  ties = wanted - static_cast<std::int32_t>(smem.finite);
+  if (ties > 0) return kHiddenRank;
+  for (bool by_value = true; low != high; by_value = false) {
+    Digits const digits = Digits::of<Traits>(low, high, by_value);
+    for (int bin = thread; bin < Traits::bins; bin += Traits::threads) smem.bins[bin] = 0;
+    __syncthreads();
+    row.each([&](std::int32_t, std::uint32_t const(&ranks)[4]) {
+      for (std::uint32_t rank : ranks)
+        if (digits.has(rank)) atomicAdd(&smem.bins[digits.bin(rank, kLast)], 1U);
+    });
+    __syncthreads();
+    wanted -= find_bin<Traits>(smem, wanted);
+    std::uint32_t const inside = smem.taken, cut = smem.cut;
+    auto const is_inside = [&](std::uint32_t rank) { return digits.has(rank) && digits.bin(rank, kLast) == cut; };
+    __syncthreads();
+    if (thread == 0) smem.listed = 0, smem.low = 0xffffffffU, smem.high = 0;
+    __syncthreads();
+    if (inside <= Traits::short_list) {
+      row.each([&](std::int32_t, std::uint32_t const(&ranks)[4]) {
+        for (std::uint32_t rank : ranks)
+          if (is_inside(rank)) smem.list[atomicAdd(&smem.listed, 1U)] = rank;
+      });
+      __syncthreads();
+      for (std::uint32_t i = static_cast<std::uint32_t>(thread); i < inside; i += Traits::threads) {
+        std::uint32_t const own = smem.list[i];
+        std::int32_t above = 0, equal = 0;
+        for (std::uint32_t other = 0; other < inside; ++other) {
+          above += smem.list[other] > own;
+          equal += smem.list[other] == own;
+        }
+        if (above < wanted && wanted <= above + equal) {  // by every one of the equals, alike
+          smem.cut = own;
+          smem.taken = static_cast<std::uint32_t>(wanted - above);
+        }
+      }
+      __syncthreads();
+      ties = static_cast<std::int32_t>(smem.taken);
+      return smem.cut;
+    }
+    low = 0xffffffffU;
+    high = 0;
+    row.each([&](std::int32_t, std::uint32_t const(&ranks)[4]) {
+      for (std::uint32_t rank : ranks)
+        if (is_inside(rank)) {
+          low = min(low, rank);
+          high = max(high, rank);
+        }
+    });
+    low = warp_min(low);
+    high = warp_max(high);
+    if (lane_id() == 0) {
+      atomicMin(&smem.low, low);
+      atomicMax(&smem.high, high);
+    }
+    __syncthreads();
+    low = smem.low;
+    high = smem.high;
+  }
+  ties = wanted;
+  return low;
+}
+
+/// Writes the units above the cut and the first `ties` at it, ascending.
+template <class Traits>
+__device__ void write_picked(PickBlocksSmem& smem, RowOfScores<Traits> const& row, std::uint32_t cut, std::int32_t ties,
+                             std::int32_t* out) {
   int const warp = static_cast<int>(threadIdx.x / 32U);
-  float const cut = smem.cut;
-  std::uint32_t const ties = smem.ties;
-  std::uint32_t above = 0, tied = 0;
-  row.each([&](std::int32_t, float score) {
-    above += score > cut;
-    tied += score == cut;
+  std::int32_t above = 0, tied = 0;
+  row.each([&](std::int32_t, std::uint32_t const(&ranks)[4]) {
+    for (std::uint32_t rank : ranks) {
+      above += rank > cut;
+      tied += rank == cut;
+    }
   });
   above = warp_sum(above);
   tied = warp_sum(tied);
@@ -235,32 +258,31 @@ __device__ void write_picked(PickBlocksSmem<Traits>& smem, RowOfScores<Traits> c
     smem.tied[warp] = tied;
   }
   __syncthreads();
-  std::uint32_t all_tied = 0, tied_before = 0, above_before = 0;
-#pragma unroll
-  for (int w = 0; w < Traits::warps; ++w) {
-    if (w < warp) {
-      above_before += smem.above[w];
-      tied_before += smem.tied[w];
-    }
-    all_tied += smem.tied[w];
+  above = tied = 0;
+  for (int w = 0; w < warp; ++w) {
+    above += smem.above[w];
+    tied += smem.tied[w];
   }
   unsigned const before = (1U << lane_id()) - 1U;
-  if (all_tied == ties) {  // every one at the cut is kept
-    std::uint32_t at = above_before + tied_before;
-    row.each([&](std::int32_t unit, float score) {
-      unsigned const kept = __ballot_sync(kAllLanes, score >= cut);
-      if (score >= cut) out[at + __popc(kept & before)] = unit + lane_id();
-      at += __popc(kept);
-    });
-    return;
-  }
-  row.each([&](std::int32_t unit, float score) {
-    unsigned const greater = __ballot_sync(kAllLanes, score > cut), equal = __ballot_sync(kAllLanes, score == cut);
-    std::uint32_t const rank = tied_before + __popc(equal & before);
-    if (score > cut || (score == cut && rank < ties))
-      out[above_before + __popc(greater & before) + min(rank, ties)] = unit + lane_id();
-    above_before += __popc(greater);
-    tied_before += __popc(equal);
+  row.each([&](std::int32_t unit, std::uint32_t const(&ranks)[4]) {
+    unsigned greater[4], equal[4];
+    std::int32_t lane_above = above, lane_tied = tied;
+#pragma unroll
+    for (int i = 0; i < 4; ++i) {
+      greater[i] = __ballot_sync(kAllLanes, ranks[i] > cut);
+      equal[i] = __ballot_sync(kAllLanes, ranks[i] == cut);
+      lane_above += __popc(greater[i] & before);
+      lane_tied += __popc(equal[i] & before);
+      above += __popc(greater[i]);
+      tied += __popc(equal[i]);
+    }
+#pragma unroll
+    for (int i = 0; i < 4; ++i) {
+      bool const tie = ranks[i] == cut;
+      if (ranks[i] > cut || (tie && lane_tied < ties)) out[lane_above + min(lane_tied, ties)] = unit + i;
+      lane_above += ranks[i] > cut;
+      lane_tied += tie;
+    }
   });
 }
 
@@ -280,7 +302,7 @@ struct PickBlocksParameters {
 /// Grid: (rows of the chunk, heads). Reads a row's scores once, writes what it keeps.
 template <class Traits>
 __global__ void __launch_bounds__(Traits::threads) pick_blocks_kernel(__grid_constant__ PickBlocksParameters const p) {
-  __shared__ PickBlocksSmem<Traits> smem;
+  __shared__ PickBlocksSmem smem;
   std::int32_t const chunk_row = static_cast<std::int32_t>(blockIdx.x), head = static_cast<std::int32_t>(blockIdx.y);
   std::int32_t const slot = p.first_row + chunk_row;
   BlockRows::Row const row = p.rows.find(slot);
@@ -302,8 +324,9 @@ __global__ void __launch_bounds__(Traits::threads) pick_blocks_kernel(__grid_con
   if (wanted == 0) return;
   RowOfScores<Traits> const scores(p.scores + head * p.scores_stride_head + chunk_row * p.scores_stride_row,
                                    candidates);
-  find_cut(smem, scores, static_cast<std::uint32_t>(wanted), static_cast<std::uint32_t>(candidates));
-  write_picked(smem, scores, out);
+  std::int32_t ties = 0;
+  std::uint32_t const cut = find_cut<Traits>(smem, scores, wanted, ties);
+  write_picked<Traits>(smem, scores, cut, ties, out);
 }
 
 template <class Traits>
@@ -321,6 +344,9 @@ Status pick_blocks(Cuda exec, PickBlocksBatchArgs<T> const& args) {
   if (Status s = args.check(); !s) return s;
   std::int64_t const rows = args.scores.extent(1), heads = args.scores.extent(0), units = args.scores.extent(2);
   if (args.problem.batch == 0 || rows == 0) return {};
+  if (args.scores.stride(0) % 4 != 0 || args.scores.stride(1) % 4 != 0 ||
+      reinterpret_cast<std::uintptr_t>(args.scores.data) % 16 != 0)
+    return Status::invalid("pick_blocks: rows of scores must begin at multiples of 16 bytes", args.scores.stride(1), 4);
   cuda::PickBlocksParameters const p{cuda::BlockRows(args.problem, args.index.block_tokens),
                                      args.scores.data,
                                      args.scores.stride(0),
@@ -334,10 +360,9 @@ Status pick_blocks(Cuda exec, PickBlocksBatchArgs<T> const& args) {
                                      args.index.counts.data,
                                      args.index.counts.stride(0),
                                      static_cast<std::int32_t>(args.first_row)};
-  if (units <= 1024) return cuda::launch_pick_blocks<cuda::PickBlocksTraits<1, 32>>(exec, p, rows, heads);
-  if (units <= 2048) return cuda::launch_pick_blocks<cuda::PickBlocksTraits<2, 32>>(exec, p, rows, heads);
-  if (units <= 4096) return cuda::launch_pick_blocks<cuda::PickBlocksTraits<2, 64>>(exec, p, rows, heads);
-  return cuda::launch_pick_blocks<cuda::PickBlocksTraits<4, 64>>(exec, p, rows, heads);
+  if (units <= 2048) return cuda::launch_pick_blocks<cuda::PickBlocksTraits<8>>(exec, p, rows, heads);
+  if (units <= 4096) return cuda::launch_pick_blocks<cuda::PickBlocksTraits<16>>(exec, p, rows, heads);
+  return cuda::launch_pick_blocks<cuda::PickBlocksTraits<32>>(exec, p, rows, heads);
 }
 
 }  // namespace lacuna
