@@ -87,7 +87,7 @@ std::string attend_grouped(BatchCase<T>& c, BatchBlocks const& kept, lacuna::cud
         lacuna::cuda::reserve_attend_union(exec, lacuna::shape_of(problem), index.block_tokens, index.room, w, &group);
       },
       [&](lacuna::Cuda exec, lacuna::Workspace w) {
-        return lacuna::cuda::attend_union(exec, lacuna::AttendBlocksBatchArgs<T>{problem, index, c.out(), w}, &group);
+        return lacuna::cuda::attend_union(exec, problem, index, c.out(), w, &group);
       });
 }
 

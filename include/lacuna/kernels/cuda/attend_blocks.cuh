@@ -51,9 +51,10 @@ Status attend_blocks(Cuda exec, AttendBlocksBatchArgs<T> const& args) {
   std::int64_t const tokens = args.index.block_tokens, heads = args.problem.heads_q() / args.index.heads();
   if (args.problem.batch == 0 || args.problem.tokens_q() == 0) return {};
   auto const hopper = cuda::takes_flash_wgmma(cuda::flash_wgmma_serves(args.problem, args.out, args.index), true);
-  if (!hopper && !cuda::union_serves(args)) return hopper.status();
+  bool const shared_reads = cuda::union_serves(args.problem, args.index, args.out);
+  if (!hopper && !shared_reads) return hopper.status();
   if (hopper && *hopper) return cuda::launch_flash_wgmma(exec, args.problem, args.out, args.index, args.scratch);
-  if (cuda::union_serves(args)) return cuda::attend_union(exec, args);
+  if (shared_reads) return cuda::attend_union(exec, args.problem, args.index, args.out, args.scratch);
   return cuda::attend_gathered(exec, args.problem, args.out, cuda::BlockKeys{cuda::DeviceBlocks(args.index)}, tokens,
                                heads, cuda::most_blocks(args.problem.max_len_q, tokens));
 }

@@ -4,7 +4,9 @@
 #include <cstddef>
 #include <cstdint>
 
-#include "lacuna/kernels/attend_blocks.hpp"
+#include "lacuna/core/batch_problem.hpp"
+#include "lacuna/core/workspace.hpp"
+#include "lacuna/index/block_index.hpp"
 #include "lacuna/kernels/cuda/flash_mma.cuh"
 #include "lacuna/kernels/cuda/path.cuh"
 #include "lacuna/kernels/cuda/union_index.cuh"
@@ -23,9 +25,9 @@ inline bool union_suits(BatchShape const& shape, std::int64_t block_tokens) {
 }
 
 template <class T>
-bool union_serves(AttendBlocksBatchArgs<T> const& args) {
-  return args.index.heads() == args.problem.heads_q() && union_suits(shape_of(args.problem), args.index.block_tokens) &&
-         rows_are_aligned(args.problem, args.out);
+bool union_serves(BatchProblem<T> const& problem, BlockIndex const& index, AttentionOut<T> const& out) {
+  return index.heads() == problem.heads_q() && union_suits(shape_of(problem), index.block_tokens) &&
+         rows_are_aligned(problem, out);
 }
 
 /// Neighbouring blocks of one head: their lists have the most in common.
@@ -47,12 +49,12 @@ inline void reserve_attend_union(Cuda, BatchShape const& shape, std::int64_t blo
 }
 
 template <class Traits>
-Status attend_union_with(Cuda exec, AttendBlocksBatchArgs<typename Traits::T> const& args, UnionGroup group) {
+Status attend_union_with(Cuda exec, BatchProblem<typename Traits::T> const& problem, BlockIndex const& index,
+                         AttentionOut<typename Traits::T> const& out, Workspace scratch, UnionGroup group) {
   if (group.blocks < 1 || group.heads < 1 || group.blocks * group.heads > Traits::units)
     return Status::invalid("attend_blocks: a tile has fewer units than its group", group.blocks * group.heads,
                            Traits::units);
-  UnionTiles const tiles(shape_of(args.problem), args.index.block_tokens, args.index.room, group);
-  Workspace scratch = args.scratch;
+  UnionTiles const tiles(shape_of(problem), index.block_tokens, index.room, group);
   UnionLists const lists = UnionLists::take(tiles, scratch);
   if (Status s = scratch.check("attend_blocks: the workspace is smaller than planned"); !s) return s;
   if (tiles.tiles == 0) return {};
@@ -60,22 +62,22 @@ Status attend_union_with(Cuda exec, AttendBlocksBatchArgs<typename Traits::T> co
   if (cudaGetDevice(&device) != cudaSuccess ||
       cudaDeviceGetAttribute(&processors, cudaDevAttrMultiProcessorCount, device) != cudaSuccess)
     return launched();
-  if (Status s = launch_union_index(exec, args.problem, args.index, tiles, lists); !s) return s;
-  return launch_union_mma<Traits>(exec, args.problem, args.out, tiles, lists, processors);
+  if (Status s = launch_union_index(exec, problem, index, tiles, lists); !s) return s;
+  return launch_union_mma<Traits>(exec, problem, out, tiles, lists, processors);
 }
 
 /// `group`: which units share a tile; null lets the kernel choose. It never changes a bit of the answer.
 template <class T>
-Status attend_union(Cuda exec, AttendBlocksBatchArgs<T> const& args, UnionGroup const* group = nullptr) {
-  return for_dim(args.problem.dim(), [&]<int Dim>() {
+Status attend_union(Cuda exec, BatchProblem<T> const& problem, BlockIndex const& index, AttentionOut<T> const& out,
+                    Workspace scratch, UnionGroup const* group = nullptr) {
+  return for_dim(problem.dim(), [&]<int Dim>() {
     using Boxes = UnionTraits<T, Dim, true>;
     // A box lies within one page.
-    bool const boxes = path() != Path::generic &&
-                       (!args.problem.kv.paged() || args.problem.kv.page_tokens % kUnitRows == 0) &&
+    bool const boxes = path() != Path::generic && (!problem.kv.paged() || problem.kv.page_tokens % kUnitRows == 0) &&
                        has_hopper_body(union_mma_kernel<Boxes>);
     UnionGroup const units = group != nullptr ? *group : default_group(Dim, boxes);
-    if (boxes) return attend_union_with<Boxes>(exec, args, units);
-    return attend_union_with<UnionTraits<T, Dim, false>>(exec, args, units);
+    if (boxes) return attend_union_with<Boxes>(exec, problem, index, out, scratch, units);
+    return attend_union_with<UnionTraits<T, Dim, false>>(exec, problem, index, out, scratch, units);
   });
 }
 
