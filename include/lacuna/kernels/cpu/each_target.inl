@@ -9,6 +9,11 @@
 //   LACUNA_FAST_EXP2     1 where it rounds to integers and scales by powers of two
 //   LACUNA_BF16          products of bfloat16: 0 widened to float, 1 vdpbf16ps, 2 AMX tiles
 
+#if defined(__CUDACC__)  // nvcc does not know g++'s pragmas, and hands them on
+#pragma nv_diagnostic push
+#pragma nv_diag_suppress 1675
+#endif
+
 #if defined(__aarch64__)
 #define LACUNA_COLUMNS 4
 #else
@@ -93,3 +98,7 @@
 #undef LACUNA_FAST_EXP2
 #undef LACUNA_BF16
 #undef LACUNA_EACH_TARGET
+
+#if defined(__CUDACC__)
+#pragma nv_diagnostic pop
+#endif

@@ -24,8 +24,8 @@ namespace detail {
 /// AMX: bf16 tiles in the processor, and the system's leave to use them. Linux grants it per process, for good.
 inline bool may_use_tiles() {
 #if defined(__linux__)
-  std::uint32_t a = 7, b = 0, c = 0, d = 0;
-  __asm__ volatile("cpuid" : "+a"(a), "=b"(b), "+c"(c), "=d"(d));
+  std::uint32_t a = 7, c = 0, d = 0;
+  __asm__ volatile("cpuid" : "+a"(a), "+c"(c), "=d"(d) : : "ebx");
   constexpr std::uint32_t kTilesAndBf16 = 1U << 24 | 1U << 22;
   if ((d & kTilesAndBf16) != kTilesAndBf16) return false;
   constexpr long kArchPrctl = 158, kRequestPermission = 0x1023, kTileData = 18;
