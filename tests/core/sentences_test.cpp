@@ -29,18 +29,26 @@ std::set<std::string> sentences_in(std::string const& source) {
   return sentences;
 }
 
+/// What no test can provoke, and so what no test may claim to.
+std::set<std::string> const kUnreachable = {
+    "cuda: compile with -arch=sm_80 or later, for Hopper with -arch=sm_90a",  // the tests are compiled for these
+    "flash_wgmma: shared memory of an SM",                                    // a static_assert
+};
+
 TEST_CASE("status: every sentence that the library can say is expected by a test", "[core]") {
   fs::path const root = LACUNA_SOURCE_DIR;
   std::string tests;
   for (auto const& entry : fs::recursive_directory_iterator(root / "tests"))
-    if (entry.path().filename().string().find("_test.c") != std::string::npos) tests += read(entry.path());
+    if (entry.path().filename().string().find("_test.c") != std::string::npos &&
+        entry.path().filename() != "sentences_test.cpp")
+      tests += read(entry.path());
   std::size_t count = 0;
   for (auto const& entry : fs::recursive_directory_iterator(root / "include")) {
     if (entry.path().extension() != ".hpp" && entry.path().extension() != ".cuh") continue;
     for (std::string const& sentence : sentences_in(read(entry.path()))) {
       ++count;
       CAPTURE(entry.path().filename().string(), sentence);
-      CHECK(tests.find(sentence) != std::string::npos);
+      CHECK((kUnreachable.count(sentence) == 1) != (tests.find(sentence) != std::string::npos));
     }
   }
   CHECK(count > 50);
