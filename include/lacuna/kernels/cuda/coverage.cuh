@@ -196,7 +196,7 @@ inline Status coverage(Cuda exec, CoverageArgs const& args) {
                                    args.after_anchors};
   dim3 const grid(static_cast<unsigned>(args.scores.extent(1)), static_cast<unsigned>(args.scores.extent(0)));
   if (args.scores.extent(2) > 16384)
-    return cuda::launch(exec, grid, 1024, 0, cuda::coverage_kernel<cuda::CoverageTraits<1024>>, p);
+    return cuda::launch(exec, grid, 512, 0, cuda::coverage_kernel<cuda::CoverageTraits<512>>, p);
   return cuda::launch(exec, grid, 256, 0, cuda::coverage_kernel<cuda::CoverageTraits<256>>, p);
 }
 
