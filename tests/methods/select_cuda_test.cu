@@ -103,7 +103,6 @@ void chooses_as_the_cpu(char const* name, M const& method, std::vector<support::
   support::DeviceArray<std::byte> index_memory(index_counting.used_bytes());
   lacuna::Workspace index_space(index_memory.data(), index_memory.size());
   auto index = method.make_index(shape, index_space);
-  lacuna::Workspace bytes;
   auto const plan = method.plan_selection(exec, shape);
   CAPTURE(plan.status().message);
   REQUIRE(plan);

@@ -22,7 +22,7 @@ struct PooledScoresTraits {
   static constexpr int row_bytes = 4 * Dim;      // a pooled vector: high halves, then low ones
   static constexpr int stages = Stages;
   static constexpr std::int64_t smem_bytes = std::int64_t{row_bytes} * (Rows + stages * Keys) + 12 * Rows;
-  static constexpr int blocks_per_sm = smem_bytes > 100 * 1024 ? 1 : 2;
+  static constexpr int blocks_per_sm = smem_bytes > 100 * 1024 || threads > 128 ? 1 : 2;  // two of 256 threads spill
 };
 
 struct PooledScoresParameters {
