@@ -156,7 +156,8 @@ class Runner {
 
   Prompt empty_prompt(Job const& job) {
     Setup const setup = setup_for(job, {nullptr, 1.0});
-    return std::make_shared<transformer::DenseAttention>(model_.config(), setup.capacity_tokens, queries_to_keep(setup));
+    return std::make_shared<transformer::DenseAttention>(model_.config(), setup.capacity_tokens,
+                                                         queries_to_keep(setup));
   }
 
   /// The methods' sizes for this task and length, measured once, on its first sample.

@@ -8,7 +8,7 @@ set(may_include_units core index kernels units)
 set(may_include_selectors core index kernels units selectors)
 set(may_include_budgets core index kernels budgets)
 set(may_include_kv core index kernels units kv)
-set(may_include_methods core index kernels units selectors budgets kv methods)
+set(may_include_methods core cost index kernels units selectors budgets kv methods)
 
 set(failures "")
 file(GLOB_RECURSE headers RELATIVE ${INCLUDE_DIR} ${INCLUDE_DIR}/lacuna/*.hpp ${INCLUDE_DIR}/lacuna/*.cuh)
