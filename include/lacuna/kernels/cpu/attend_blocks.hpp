@@ -19,7 +19,9 @@ Status attend_blocks(Cpu exec, AttendBlocksArgs<T> const& args) {
   BlockIndex const& index = args.index;
   std::int64_t const heads_per_row = args.problem.heads_q() / index.heads();
   std::int64_t const work = args.problem.heads_q() * index.len_q * index.len_k * args.problem.dim() / 8;
-  return cpu::attend_query_blocks(exec, args.problem, args.out, args.scratch, {heads_per_row, index.block_tokens}, work,
+  cpu::BlockShape shape{heads_per_row, index.block_tokens};
+  shape.narrow = index.block_tokens < cpu::kPanelKeys;
+  return cpu::attend_query_blocks(exec, args.problem, args.out, args.scratch, shape, work,
                                   [&](std::int64_t head, std::int64_t m, cpu::FlashBlock<T>& block) {
                                     std::int64_t const r = m - index.first_block();
                                     std::int32_t const* const kept = index.row(head / heads_per_row, r);

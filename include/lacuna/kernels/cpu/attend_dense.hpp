@@ -19,7 +19,7 @@ inline BlockShape dense_block(Shape const& shape) {
 inline void reserve_attend_dense(Cpu exec, Shape const& shape, Workspace& memory) {
   Workspace parts = memory;
   (void)cpu::reserve_blocks(exec, shape, cpu::dense_block(shape), memory);
-  (void)cpu::reserve_parts(exec, shape, shape.group(), shape.len_k, parts);
+  cpu::reserve_parts(exec, shape, shape.group(), shape.len_k, parts);
   memory = cpu::larger(memory, parts);
 }
 

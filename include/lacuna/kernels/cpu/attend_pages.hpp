@@ -4,7 +4,6 @@
 
 #include "lacuna/kernels/attend_pages.hpp"
 #include "lacuna/kernels/cpu/attend_parts.hpp"
-#include "lacuna/kernels/cpu/attend_query_blocks.hpp"
 
 namespace lacuna {
 
@@ -12,10 +11,7 @@ namespace lacuna {
 inline void reserve_attend_pages(Cpu exec, Shape const& shape, std::int64_t rows, Workspace& memory) {
   Shape step = shape;
   step.len_q = std::min<std::int64_t>(shape.len_q, 1);
-  Workspace parts = memory;
-  (void)cpu::reserve_blocks(exec, step, {shape.heads_q / rows, 1}, memory);
-  (void)cpu::reserve_parts(exec, step, shape.heads_q / rows, shape.len_k, parts);
-  memory = cpu::larger(memory, parts);
+  (void)cpu::take_parts(exec, step, shape.heads_q / rows, shape.len_k, memory);
 }
 
 template <Storage T>
@@ -36,11 +32,7 @@ Status attend_pages(Cpu exec, AttendPagesArgs<T> const& args) {
       block.add_run(begin, std::min<std::int64_t>(begin + index.page_tokens, index.lens(row)));
     }
   };
-  if (cpu::parts_of(shape, heads_per_row, keys) > 1)
-    return cpu::attend_parts(exec, args.problem, args.out, args.scratch, heads_per_row, keys, add_pages);
-  return cpu::attend_query_blocks(
-      exec, args.problem, args.out, args.scratch, {heads_per_row, 1}, shape.heads_q * keys * shape.dim,
-      [&](std::int64_t head, std::int64_t, cpu::FlashBlock<T>& block) { add_pages(head, 0, 1, block); });
+  return cpu::attend_parts(exec, args.problem, args.out, args.scratch, heads_per_row, keys, add_pages);
 }
 
 }  // namespace lacuna

@@ -29,15 +29,16 @@ struct PartScratch {
   float *blocks, *sums;  // one block per worker; [heads_q / heads, parts, rows, part_floats]
 };
 
+inline PartScratch take_parts(Cpu exec, Shape const& shape, std::int64_t heads, std::int64_t keys, Workspace& memory) {
+  std::int64_t const parts = parts_of(shape, heads, keys);
+  return {memory.take<float>(exec.workers * FlashBlock<float>::memory_floats(heads * shape.len_q, shape.dim)),
+          memory.take<float>(shape.heads_q * shape.len_q * parts * part_floats(shape.dim))};
+}
+
 /// For any problem up to this shape that is cut at all.
-inline PartScratch reserve_parts(Cpu exec, Shape const& shape, std::int64_t heads, std::int64_t keys,
-                                 Workspace& memory) {
-  Shape few = shape;
-  few.len_q = std::min(shape.len_q, kStrip / heads);
-  std::int64_t const parts = parts_of(few, heads, keys);
-  if (parts == 1) return {nullptr, nullptr};
-  return {memory.take<float>(exec.workers * FlashBlock<float>::memory_floats(heads * few.len_q, shape.dim)),
-          memory.take<float>(shape.heads_q * few.len_q * parts * part_floats(shape.dim))};
+inline void reserve_parts(Cpu exec, Shape shape, std::int64_t heads, std::int64_t keys, Workspace& memory) {
+  shape.len_q = std::min(shape.len_q, kStrip / heads);
+  if (parts_of(shape, heads, keys) > 1) (void)take_parts(exec, shape, heads, keys, memory);
 }
 
 /// Of two ways to carve, the one that takes more.
@@ -49,7 +50,7 @@ template <Storage T, class Runs>
 Status attend_parts(Cpu exec, Problem<T> const& problem, AttentionOut<T> const& out, Workspace memory,
                     std::int64_t heads, std::int64_t keys, Runs const& runs) {
   Shape const shape = shape_of(problem);
-  PartScratch const scratch = reserve_parts(exec, shape, heads, keys, memory);
+  PartScratch const scratch = take_parts(exec, shape, heads, keys, memory);
   if (Status s = memory.check("attend: the workspace is smaller than planned"); !s) return s;
   std::int64_t const parts = parts_of(shape, heads, keys), rows = heads * shape.len_q, dim = shape.dim;
   std::int64_t const floats = FlashBlock<T>::memory_floats(rows, dim);

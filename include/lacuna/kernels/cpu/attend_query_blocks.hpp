@@ -13,12 +13,13 @@
 
 namespace lacuna::cpu {
 
-/// How the query rows of a problem are cut into blocks: `heads` neighbouring query heads by the positions
-/// [m * positions, (m + 1) * positions), and cut once more where position `cut` begins.
+/// How the query rows of a problem are cut into blocks: `heads` neighbouring query heads by the positions [m *
+/// positions, (m + 1) * positions), and cut once more where position `cut` begins.
 struct BlockShape {
   std::int64_t heads = 1;
   std::int64_t positions = 64;
   std::int64_t cut = std::numeric_limits<std::int64_t>::max();
+  bool narrow = false;  // runs of fewer than 64 keys
 
   std::int64_t rows(Shape const& shape) const { return heads * std::min(positions, shape.len_q); }
   /// Whether at least two blocks read each KV head, in strips: then its panels are packed once.
@@ -28,7 +29,8 @@ struct BlockShape {
 };
 
 struct BlockScratch {
-  float *blocks, *panels;  // one block per worker; of one KV head at a time, or null
+  float *blocks,
+      *panels;  // one block per worker; of one KV head at a time, or null
 };
 
 inline BlockScratch reserve_blocks(Cpu exec, Shape const& shape, BlockShape block, Workspace& memory) {
@@ -72,7 +74,7 @@ Status attend_query_blocks(Cpu exec, Problem<T> const& problem, AttentionOut<T> 
   // What is packed of a KV head lies where the one before it lay.
   std::int64_t const sections = shares ? problem.heads_kv() : 1, heads = problem.heads_q() / sections;
   for (std::int64_t section = 0; section < sections; ++section) {
-    SharedPanels<T> const panels(scratch.panels, problem.kv, shares ? section : 0, shares);
+    SharedPanels<T> const panels(scratch.panels, problem.kv, shares ? section : 0, shares, shape.narrow);
     std::int64_t const head_blocks = heads / shape.heads;
     exec.for_work(multiply_adds / sections).each(blocks * head_blocks, [&](std::int64_t item, int worker) {
       std::int64_t const head = section * heads + item % head_blocks * shape.heads;

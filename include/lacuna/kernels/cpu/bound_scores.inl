@@ -1,6 +1,10 @@
 // Included by each_target.inl, once for each instruction set.
 namespace lacuna::cpu::LACUNA_TARGET {
 
+#if LACUNA_BF16
+using avx512::bound_kernels;
+#else
+
 /// scores[page * stride] = <positive, high> + <negative, low>, for bounds [pages, 2, dim] with these strides.
 template <Storage T>
 inline void score_bounds(BoundsOfHead<T> const& bounds, float const* positive, float const* negative, float* scores,
@@ -24,5 +28,7 @@ inline void score_bounds(BoundsOfHead<T> const& bounds, float const* positive, f
 
 template <Storage T>
 inline constexpr BoundKernels<T> bound_kernels{&score_bounds<T>};
+
+#endif
 
 }  // namespace lacuna::cpu::LACUNA_TARGET

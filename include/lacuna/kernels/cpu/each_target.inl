@@ -13,6 +13,10 @@
 #pragma nv_diagnostic push
 #pragma nv_diag_suppress 1675
 #endif
+#if defined(__clang__)  // a file may add nothing for some of the targets
+#pragma clang diagnostic push
+#pragma clang diagnostic ignored "-Wpragma-clang-attribute"
+#endif
 
 #if defined(__aarch64__)
 #define LACUNA_COLUMNS 4
@@ -99,6 +103,9 @@
 #undef LACUNA_BF16
 #undef LACUNA_EACH_TARGET
 
+#if defined(__clang__)
+#pragma clang diagnostic pop
+#endif
 #if defined(__CUDACC__)
 #pragma nv_diagnostic pop
 #endif

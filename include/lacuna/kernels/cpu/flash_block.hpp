@@ -51,17 +51,17 @@ void write_answer(RowMass row, float const* sums, float sink_logit, std::int64_t
 
 /// Query rows that attend together to one KV head, with a running softmax: exact attention over whatever runs of keys
 /// are added, in ascending order, 64 keys at a time. Every sparse pattern is a list of runs, so this is the only
-/// attention loop. Whole panels are read where they were packed for all blocks; pieces of panels are put together here,
-/// 16 keys at a time, and single keys come from where they lie. In each panel a row reads the keys at or below its
-/// position, those are always the first so many, less those that its window leaves behind, and they are the very first.
-/// Here is who sees what; flash.inl has the arithmetic.
+/// attention loop. Panels and pieces of panels are read where they were packed for all blocks, pieces several together;
+/// single keys come from where they lie. Of what is read at once a row sees the keys at or below its position, those
+/// are always the first so many, less those that its window leaves behind, and they are the very first. Here is who
+/// sees what; flash.inl has the arithmetic.
 template <Storage T>
 class FlashBlock {
  public:
   /// Floats of memory that a block of `rows` rows needs.
   static constexpr std::int64_t memory_floats(std::int64_t rows, std::int64_t dim) {
     std::int64_t const held = held_rows(rows);
-    return held * 2 * row_floats(dim) + round_up(held, 16) * 6 + 4 * panel_floats(dim) + kPanelKeys * kStrip;
+    return held * 2 * row_floats(dim) + round_up(held, 16) * 6 + 2 * panel_floats(dim) + kScoresFloats;
   }
 
   /// Null panels: every key is read from where it lies.
@@ -81,12 +81,10 @@ class FlashBlock {
     seen_ = reinterpret_cast<std::int32_t*>(take(round_up(held, 16)));
     hidden_ = reinterpret_cast<std::int32_t*>(take(round_up(held, 16)));
     queries_ = reinterpret_cast<T const**>(take(round_up(held, 16) * 2));
-    for (Gathered* gathered : {&singles_, &units_}) {
-      gathered->keys = take(panel_floats(kv_.dim));
-      gathered->values = take(panel_floats(kv_.dim));
-    }
-    state_.keys = singles_.keys;
-    state_.scores = take(kPanelKeys * kStrip);
+    state_.keys = take(panel_floats(kv_.dim));
+    values_ = take(panel_floats(kv_.dim));
+    state_.scores = take(kScoresFloats) + kScoresMargin;
+    std::fill(state_.scores - kScoresMargin, state_.scores, 0.0F);
     std::fill_n(state_.sums, held * row_floats(kv_.dim), 0.0F);
     std::fill_n(state_.mass, held, 0.0F);
     std::fill_n(state_.max, held, -kInfinity);
@@ -110,7 +108,7 @@ class FlashBlock {
   /// Keys [begin, end) of this KV head; beyond everything added before.
   void add_run(std::int64_t begin, std::int64_t end) {
     std::int64_t const first = oldest(first_position_);  // or a little before: those are hidden
-    begin = std::max(begin, panels_ == nullptr ? first : first / kUnitKeys * kUnitKeys);
+    begin = std::max(begin, first);
     while (begin < end) {
       std::int64_t const next = panels_ == nullptr ? end : std::min(end, begin / kPanelKeys * kPanelKeys + kPanelKeys);
       add_piece(begin, next);
@@ -131,13 +129,8 @@ class FlashBlock {
   RowMass mass(std::int64_t r) const { return {double{state_.max[r] * state_.scale_log2}, double{state_.mass[r]}}; }
 
  private:
-  /// Keys that wait until there are 64 of them, ascending.
-  struct Gathered {
-    float *keys, *values;  // a panel
-    std::int64_t count = 0;
-    bool finite = true;
-    std::int64_t positions[kPanelKeys];
-  };
+  static constexpr std::int64_t kMostKeys = KeyUnits::kMost * kUnitKeys;
+  static constexpr std::int64_t kFewKeys = 3;  // rather than 16 in their place
 
   static constexpr std::int64_t held_rows(std::int64_t rows) {
     return rows <= kDirectRows ? rows : round_up(rows, strip_rows(rows));
@@ -152,61 +145,69 @@ class FlashBlock {
   void add_piece(std::int64_t begin, std::int64_t end) {
     if (panels_ == nullptr) return add_singles(begin, end);
     std::int64_t const p = begin / kPanelKeys, first = p * kPanelKeys;
-    if (begin == first && end == std::min(first + kPanelKeys, panels_->len())) {
+    if (begin == first && end == std::min(first + kPanelKeys, panels_->len()) && !panels_->narrow()) {
       for (std::int64_t j = first; j < end; ++j) whole_[j - first] = j;
       return attend_panel(panels_->get(p), whole_);
     }
-    std::int64_t const first_unit = round_up(begin, kUnitKeys), last_unit = end / kUnitKeys * kUnitKeys;
-    if (first_unit >= last_unit) return add_singles(begin, end);
-    add_singles(begin, first_unit);
-    Panel const panel = panels_->get(p);
-    for (std::int64_t unit = first_unit; unit < last_unit; unit += kUnitKeys)
-      add_unit(panel, unit, (unit - first) / kUnitKeys);
-    add_singles(last_unit, end);
+    while (begin < end) {
+      std::int64_t const next = std::min(begin / kUnitKeys * kUnitKeys + kUnitKeys, end);
+      if (next - begin <= kFewKeys)
+        add_singles(begin, next);
+      else
+        add_unit(p, begin, next);
+      begin = next;
+    }
   }
 
-  void add_unit(Panel const& panel, std::int64_t first_key, std::int64_t unit) {
-    kernels_.copy_unit(&panel, unit, kv_.dim, units_.keys, units_.values, units_.count / kUnitKeys);
-    for (std::int64_t i = 0; i < kUnitKeys; ++i) units_.positions[units_.count++] = first_key + i;
+  /// Keys of one unit.
+  void add_unit(std::int64_t p, std::int64_t begin, std::int64_t end) {
+    Panel const panel = panels_->get(p);
+    std::int64_t const grain = kernels_.grain, first = begin / grain * grain, count = round_up(end - first, grain);
+    std::uint32_t const there = ((1U << (end - begin)) - 1U) << (begin - first);
+    units_.units[units_.count++] = {panel.keys, panel.values, first - p * kPanelKeys, count,
+                                    ((1U << count) - 1U) & ~there};
     units_.finite = units_.finite && panel.finite;
-    if (units_.count == kPanelKeys) attend_units();
+    for (std::int64_t i = 0; i < count; ++i) unit_positions_[units_.keys + i] = first + i;
+    units_.keys += count;
+    // Fewer rows leave room for the scores of more keys.
+    if (units_.count == KeyUnits::kMost || (units_.keys + kUnitKeys) * state_.stride > kPanelKeys * kStrip)
+      attend_units();
   }
 
   void attend_units() {
-    if (units_.count % (2 * kUnitKeys) != 0)  // weights of 0 for what is not there must meet numbers
-      kernels_.copy_unit(nullptr, 0, kv_.dim, units_.keys, units_.values, units_.count / kUnitKeys);
-    attend_panel({units_.keys, units_.values, units_.count, units_.finite}, units_.positions);
-    units_.count = 0;
+    units_.narrow = panels_->narrow();
+    std::int32_t const* const seen = mask(unit_positions_, units_.keys);
+    kernels_.attend_units(state_, units_, seen);
+    units_.count = units_.keys = 0;
     units_.finite = true;
   }
 
   void add_singles(std::int64_t begin, std::int64_t end) {
     while (begin < end) {
-      std::int64_t taken = std::min(end - begin, kPanelKeys - singles_.count);
+      std::int64_t taken = std::min(end - begin, kPanelKeys - rows_.count);
       if (kv_.page_table != nullptr) taken = std::min(taken, kv_.page_tokens - begin % kv_.page_tokens);
       std::int64_t offset = kv_.offset(head_kv_, begin);
-      for (std::int64_t i = 0; i < taken; ++i, ++singles_.count, offset += kv_.stride_token) {
-        rows_.keys[singles_.count] = kv_.k + offset;
-        rows_.values[singles_.count] = kv_.v + offset;
-        singles_.positions[singles_.count] = begin + i;
+      for (std::int64_t i = 0; i < taken; ++i, ++rows_.count, offset += kv_.stride_token) {
+        rows_.keys[rows_.count] = kv_.k + offset;
+        rows_.values[rows_.count] = kv_.v + offset;
+        positions_[rows_.count] = begin + i;
       }
       begin += taken;
-      if (singles_.count == kPanelKeys) attend_singles();
+      if (rows_.count == kPanelKeys) attend_singles();
     }
   }
 
   void attend_singles() {
-    rows_.count = singles_.count;
-    singles_.count = 0;
     if (state_.direct()) {  // and then those of before: these are on their way
       attend_earlier();
       earlier_ = rows_;
-      std::copy_n(singles_.positions, rows_.count, earlier_positions_);
-      return;
+      std::copy_n(positions_, rows_.count, earlier_positions_);
+    } else {
+      bool const finite =
+          kernels_.pack_panel(rows_.keys, rows_.values, rows_.count, kv_.dim, state_.keys, values_, false);
+      attend_panel({state_.keys, values_, rows_.count, finite}, positions_);
     }
-    bool const finite =
-        kernels_.pack_panel(rows_.keys, rows_.values, rows_.count, kv_.dim, singles_.keys, singles_.values);
-    attend_panel({singles_.keys, singles_.values, rows_.count, finite}, singles_.positions);
+    rows_.count = 0;
   }
 
   void attend_earlier() {
@@ -218,8 +219,7 @@ class FlashBlock {
 
   void attend_gathered() {
     if (units_.count > 0) attend_units();
-    if (singles_.count > 0) attend_singles();
-    rows_.count = 0;
+    if (rows_.count > 0) attend_singles();
     attend_earlier();
   }
 
@@ -257,9 +257,13 @@ class FlashBlock {
   bool packed_ = false;
   std::int32_t *seen_, *hidden_;
   T const** queries_;
-  Gathered singles_, units_;
-  KeyRows<T> rows_, earlier_;  // of the singles; of direct rows, those that were collected before
-  std::int64_t earlier_positions_[kPanelKeys];
+  // Keys that wait until there are enough of them, ascending: single ones, of direct rows those that were collected
+  // before, and units.
+  KeyRows<T> rows_, earlier_;
+  std::int64_t positions_[kPanelKeys], earlier_positions_[kPanelKeys];
+  KeyUnits units_;
+  std::int64_t unit_positions_[kMostKeys];
+  float* values_;                   // of single keys, as a panel; the keys are the state's
   std::int64_t whole_[kPanelKeys];  // the keys of a whole panel
 };
 

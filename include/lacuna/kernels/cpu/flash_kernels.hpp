@@ -15,7 +15,7 @@ namespace lacuna::cpu {
 inline constexpr float kInfinity = std::numeric_limits<float>::infinity();
 inline constexpr float kLog2E = 1.4426950408889634F;
 inline constexpr std::int64_t kPanelKeys = 64;   // keys that are read at once
-inline constexpr std::int64_t kUnitKeys = 16;    // of a panel: what is copied from one to another
+inline constexpr std::int64_t kUnitKeys = 16;    // of a panel: the most that is read of it apart from the rest
 inline constexpr std::int64_t kStrip = 64;       // query rows side by side, at most
 inline constexpr std::int64_t kDirectRows = 12;  // up to here, putting rows side by side costs more than it saves
 
@@ -26,6 +26,11 @@ constexpr std::int64_t row_floats(std::int64_t dim) { return round_up(dim, 32); 
 
 /// Floats of a panel's keys, and of its values.
 constexpr std::int64_t panel_floats(std::int64_t dim) { return kPanelKeys * row_floats(dim); }
+
+/// Scores of a panel of 64 rows, or of as many more keys as there are fewer rows. Some of their neighbours are written
+/// too, and those in front are zeros.
+inline constexpr std::int64_t kScoresMargin = 8 * kStrip;
+inline constexpr std::int64_t kScoresFloats = kPanelKeys * kStrip + 2 * kScoresMargin;
 
 /// Rows that lie side by side where `rows` attend together: few rows are a narrow strip.
 constexpr std::int64_t strip_rows(std::int64_t rows) { return rows > 32 ? kStrip : rows > 16 ? 32 : 16; }
@@ -38,17 +43,36 @@ struct Panel {
   bool finite;  // all values
 };
 
-/// The memory of a block of query rows; plain data, because every instruction set works on it. A buffer of q or sums
-/// is rows, [rows, row_floats(dim)], if direct, otherwise strips, [rows / stride, row_floats(dim), stride].
+/// Some neighbouring keys of one panel, of 16 that begin at a multiple of 16.
+struct KeyUnit {
+  float const *keys, *values;  // the panel's
+  std::int64_t first, count;   // of the panel's keys
+  std::uint32_t absent;        // a bit for each that nobody is to see
+};
+
+/// Units of several panels that are read together: their scores lie below each other.
+struct KeyUnits {
+  static constexpr std::int64_t kMost = 16;
+
+  std::int64_t count = 0, keys = 0;  // units; and keys of all of them
+  bool finite = true;                // all values of the panels
+  bool narrow = false;               // what pack_panel was told
+  KeyUnit units[kMost];
+};
+
+/// The memory of a block of query rows; plain data, because every instruction set works on it. A buffer of q or sums is
+/// rows, [rows, row_floats(dim)], if direct, otherwise strips, [rows / stride, row_floats(dim), stride].
 struct FlashState {
   std::int64_t rows, dim;
   std::int64_t stride = kStrip;  // strip_rows(rows), unless direct
   float scale_log2, sign;        // of the logits: sign is multiplied into the queries
-  float squash = 0.0F;           // unless 0, products become tanh(squash * product) before they are scaled
+  float squash = 0.0F;           // unless 0, products become tanh(squash * product)
+                                 // before they are scaled
   float *q, *sums;
-  float *mass, *max;                     // per row: sum of the weights, and what they are relative to (without scale)
+  float *mass, *max;                     // per row: sum of the weights, and what they are relative
+                                         // to (without scale)
   float* keys;                           // if direct: room to widen some keys
-  float* scores;                         // [kPanelKeys, stride], or [rows, kPanelKeys]
+  float* scores;                         // [keys, stride] with margins, or [rows, kPanelKeys]
   std::int32_t const* hidden = nullptr;  // per row: keys of the panel, from the first, that are too old; null if none
 
   bool direct() const { return rows <= kDirectRows; }
@@ -66,18 +90,18 @@ struct KeyRows {
 template <Storage T>
 struct FlashKernels {
   void (*pack_queries)(FlashState const&, T const* const* queries);
-  /// True if all values are finite.
+  /// True if all values are finite. Narrow: a panel for attend_units alone, where 16 keys and their values each lie in
+  /// one place.
   bool (*pack_panel)(T const* const* keys, T const* const* values, std::int64_t count, std::int64_t dim,
-                     float* panel_keys, float* panel_values);
-  /// The unit'th 16 keys of a panel become those of another, in the to'th place. No panel: zeros.
-  void (*copy_unit)(Panel const* panel, std::int64_t unit, std::int64_t dim, float* keys, float* values,
-                    std::int64_t to);
+                     float* panel_keys, float* panel_values, bool narrow);
   /// seen[r]: how many of the keys row r reads, ascending with r; null if all. Not for direct rows.
   void (*attend_panel)(FlashState const&, Panel const& panel, std::int32_t const* seen);
+  void (*attend_units)(FlashState const&, KeyUnits const& units, std::int32_t const* seen);
   /// The same for direct rows, from where the keys lie; meanwhile those that come next are fetched.
   void (*attend_rows)(FlashState const&, KeyRows<T> const& rows, KeyRows<T> const& next, std::int32_t const* seen);
   void (*finish)(FlashState const&);  // the sums lie in q, as rows, afterwards, unless direct
   void (*write_row)(float const* sums, float factor, std::int64_t dim, T* out);
+  std::int64_t grain;  // units begin and end at multiples of it
 };
 
 /// Up to 64 queries against up to 64 keys, for LACUNA_FOR_TARGET(dot_tile<T>)(tile, add, out).
@@ -103,7 +127,13 @@ void widen_row(T const* row, std::int64_t dim, float* out) {
 
 }  // namespace lacuna::cpu
 
+#define LACUNA_EACH_TARGET "lacuna/kernels/cpu/product.inl"
+#include "lacuna/kernels/cpu/each_target.inl"
 #define LACUNA_EACH_TARGET "lacuna/kernels/cpu/strip.inl"
+#include "lacuna/kernels/cpu/each_target.inl"
+#define LACUNA_EACH_TARGET "lacuna/kernels/cpu/soften.inl"
+#include "lacuna/kernels/cpu/each_target.inl"
+#define LACUNA_EACH_TARGET "lacuna/kernels/cpu/rows.inl"
 #include "lacuna/kernels/cpu/each_target.inl"
 #define LACUNA_EACH_TARGET "lacuna/kernels/cpu/flash.inl"
 #include "lacuna/kernels/cpu/each_target.inl"

@@ -22,6 +22,12 @@ inline void multiply_groups(GroupProduct<T> const& p) {
 #endif
 }
 
+#if LACUNA_BF16
+using avx512::add_group_panel;
+using avx512::add_shares;
+using avx512::share_groups;
+#else
+
 /// The panel's weights join the sums of their blocks, relative to each query group's running maximum.
 inline void add_group_panel(GroupSums const& s, std::int64_t first, std::int64_t count, std::int64_t first_group) {
   Vec const lowest = splat(-kInfinity);
@@ -90,6 +96,8 @@ inline void add_shares(GroupSums const& s, std::int64_t blocks, float* const* ro
         }
     }
 }
+
+#endif
 
 template <Storage T>
 constexpr GroupKernels<T> make_group_kernels() {

@@ -19,16 +19,18 @@ class SharedPanels {
     return panels(len) * 2 * panel_floats(dim) + round_up(panels(len), 16);
   }
 
-  /// `used` or nothing happens.
-  SharedPanels(float* memory, KvView<T> const& kv, std::int64_t head_kv, bool used)
+  /// `used` or nothing happens. Narrow: panels that are read as units alone.
+  SharedPanels(float* memory, KvView<T> const& kv, std::int64_t head_kv, bool used, bool narrow)
       : kv_(kv),
         head_kv_(head_kv),
+        narrow_(narrow),
         len_(kv.length(head_kv)),
         floats_(memory),
         states_(reinterpret_cast<std::int32_t*>(memory + panels(len_) * 2 * panel_floats(kv.dim))) {
     if (used) std::fill_n(states_, panels(len_), kEmpty);
   }
 
+  bool narrow() const { return narrow_; }
   /// How many keys the head has: the last panel may be shorter.
   std::int64_t len() const { return len_; }
 
@@ -60,11 +62,14 @@ class SharedPanels {
       key_rows[j] = kv_.k + offset;
       value_rows[j] = kv_.v + offset;
     }
-    return LACUNA_FOR_TARGET(flash_kernels<T>).pack_panel(key_rows, value_rows, count(p), kv_.dim, keys(p), values(p));
+    return LACUNA_FOR_TARGET(flash_kernels<T>)
+        .pack_panel(key_rows, value_rows, count(p), kv_.dim, keys(p), values(p), narrow_);
   }
 
   KvView<T> const& kv_;
-  std::int64_t head_kv_, len_;
+  std::int64_t head_kv_;
+  bool narrow_;
+  std::int64_t len_;
   float* floats_;         // [panels, keys and values, panel_floats]
   std::int32_t* states_;  // [panels]
 };

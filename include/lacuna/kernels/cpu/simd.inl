@@ -56,8 +56,8 @@ LACUNA_INLINE Vec load(half const* p) {
 /// The first `count` elements, at most kLanes, zeros behind them; reads nothing else.
 template <class T>
 LACUNA_INLINE Vec load_first(T const* p, std::int64_t count) {
-  T padded[kLanes] = {};
-  std::memcpy(padded, p, static_cast<std::size_t>(count) * sizeof(T));
+  T padded[kLanes];
+  copy_padded(p, static_cast<std::size_t>(count) * sizeof(T), padded, sizeof padded);
   return load(padded);
 }
 

@@ -3,154 +3,9 @@
 // keys and values are read as rows, from wherever they lie. Fewer rows than 64 make a narrower strip.
 namespace lacuna::cpu::LACUNA_TARGET {
 
-/// c[i][x] = (add ? c[i][x] : 0) + sum over k < depth of a(i, k) * b[k][x], for i < rows and x < width. a(i, k) lies at
-/// a + i * row_stride + k * depth_stride, in floats; b and c are strips. Rows are rounded up to eights.
-struct Product {
-  float const* a;
-  std::int64_t row_stride, depth_stride;
-  std::int64_t rows, depth;
-  float const* b;  // [depth, stride]
-  float* c;        // [rows, stride]
-  std::int64_t stride;
-  bool add;
-};
-
-/// Pairs: an element of a and of b is two bfloat16, and their product the sum of both products.
-template <bool Pairs>
-LACUNA_INLINE void multiply_add(Vec& sum, float const* left, Vec const& right) {
-#if LACUNA_BF16
-  if constexpr (Pairs) {
-    std::uint32_t pair;
-    std::memcpy(&pair, left, sizeof pair);
-    Words const pairs = pair - Words{};
-    __asm__("vdpbf16ps %2, %1, %0" : "+v"(sum) : "v"(pairs), "v"(right));
-    return;
-  }
-#endif
-  sum += splat(*left) * right;
-}
-
-template <bool Pairs, int Columns>
-inline void multiply_columns(Product const& p, std::int64_t x) {
-  constexpr int kRows = Columns == 1 ? 8 : 4;  // as many sums as keep the multipliers busy
-  for (std::int64_t i = 0; i < p.rows; i += kRows) {
-    Vec sums[kRows][Columns];
-    float* const c = p.c + i * p.stride + x;
-    LACUNA_UNROLL(8)
-    for (int r = 0; r < kRows; ++r) {
-      LACUNA_UNROLL(4)
-      for (int v = 0; v < Columns; ++v) sums[r][v] = p.add ? load(c + r * p.stride + v * kLanes) : Vec{};
-    }
-    float const* left = p.a + i * p.row_stride;
-    float const* right = p.b + x;
-    for (std::int64_t k = 0; k < p.depth; ++k, left += p.depth_stride, right += p.stride) {
-      Vec columns[Columns];
-      LACUNA_UNROLL(4)
-      for (int v = 0; v < Columns; ++v) columns[v] = load(right + v * kLanes);
-      LACUNA_UNROLL(8)
-      for (int r = 0; r < kRows; ++r) {
-        LACUNA_UNROLL(4)
-        for (int v = 0; v < Columns; ++v) multiply_add<Pairs>(sums[r][v], left + r * p.row_stride, columns[v]);
-      }
-    }
-    LACUNA_UNROLL(8)
-    for (int r = 0; r < kRows; ++r) {
-      LACUNA_UNROLL(4)
-      for (int v = 0; v < Columns; ++v) store(c + r * p.stride + v * kLanes, sums[r][v]);
-    }
-  }
-}
-
-/// Width is a multiple of 16, and stride one of what is multiplied at once.
-template <bool Pairs>
-inline void multiply(Product const& p, std::int64_t width) {
-  if constexpr (LACUNA_COLUMNS * kLanes == kStrip) {
-    if (width > kStrip / 2) return multiply_columns<Pairs, LACUNA_COLUMNS>(p, 0);
-    if (width > kStrip / 4) return multiply_columns<Pairs, LACUNA_COLUMNS / 2>(p, 0);
-    return multiply_columns<Pairs, LACUNA_COLUMNS / 4>(p, 0);
-  } else {
-    for (std::int64_t x = 0; x < width; x += LACUNA_COLUMNS * kLanes) multiply_columns<Pairs, LACUNA_COLUMNS>(p, x);
-  }
-}
-
-#if LACUNA_BF16 == 2
-
-/// All eight tiles are 16 rows of 64 bytes. Undone by release_tiles.
-inline void configure_tiles() {
-  struct alignas(64) {
-    std::uint8_t palette = 1, start_row = 0, reserved[14] = {};
-    std::uint16_t row_bytes[16] = {64, 64, 64, 64, 64, 64, 64, 64};
-    std::uint8_t rows[16] = {16, 16, 16, 16, 16, 16, 16, 16};
-  } const config;
-  __asm__ volatile("ldtilecfg %0" : : "m"(config));
-}
-
-inline void release_tiles() { __asm__ volatile("tilerelease"); }
-
-#define LACUNA_TILE(instruction, tile, p, stride) \
-  __asm__ volatile(instruction : : "r"(p), "r"(static_cast<std::int64_t>(stride) * 4) : "memory")
-#define LACUNA_LOAD_TILE(tile, p, stride) LACUNA_TILE("tileloadd (%0,%1,1), %%tmm" #tile, tile, p, stride)
-#define LACUNA_STORE_TILE(tile, p, stride) LACUNA_TILE("tilestored %%tmm" #tile ", (%0,%1,1)", tile, p, stride)
-#define LACUNA_ZERO_TILE(tile) __asm__ volatile("tilezero %%tmm" #tile : :)
-#define LACUNA_MULTIPLY_TILES(c, a, b) __asm__ volatile("tdpbf16ps %%tmm" #b ", %%tmm" #a ", %%tmm" #c : :)
-
-/// multiply<true>, where rows and width are rounded up to 16, depth to 16 pairs, and depth_stride is 1.
-inline void multiply_tiles(Product const& p, std::int64_t width) {
-  for (std::int64_t i = 0; i < p.rows; i += 32)
-    for (std::int64_t x = 0; x < width; x += 32) {
-      bool const low = i + 16 < p.rows, right = x + 16 < width;
-      float* const c = p.c + i * p.stride + x;
-      if (p.add) {
-        LACUNA_LOAD_TILE(0, c, p.stride);
-        if (right) LACUNA_LOAD_TILE(1, c + 16, p.stride);
-        if (low) LACUNA_LOAD_TILE(2, c + 16 * p.stride, p.stride);
-        if (low && right) LACUNA_LOAD_TILE(3, c + 16 * p.stride + 16, p.stride);
-      } else {
-        LACUNA_ZERO_TILE(0);
-        LACUNA_ZERO_TILE(1);
-        LACUNA_ZERO_TILE(2);
-        LACUNA_ZERO_TILE(3);
-      }
-      float const* a = p.a + i * p.row_stride;
-      float const* b = p.b + x;
-      for (std::int64_t k = 0; k < p.depth; k += 16, a += 16, b += 16 * p.stride) {
-        LACUNA_LOAD_TILE(4, a, p.row_stride);
-        LACUNA_LOAD_TILE(6, b, p.stride);
-        LACUNA_MULTIPLY_TILES(0, 4, 6);
-        if (right) {
-          LACUNA_LOAD_TILE(7, b + 16, p.stride);
-          LACUNA_MULTIPLY_TILES(1, 4, 7);
-        }
-        if (!low) continue;
-        LACUNA_LOAD_TILE(5, a + 16 * p.row_stride, p.row_stride);
-        LACUNA_MULTIPLY_TILES(2, 5, 6);
-        if (right) LACUNA_MULTIPLY_TILES(3, 5, 7);
-      }
-      LACUNA_STORE_TILE(0, c, p.stride);
-      if (right) LACUNA_STORE_TILE(1, c + 16, p.stride);
-      if (low) LACUNA_STORE_TILE(2, c + 16 * p.stride, p.stride);
-      if (low && right) LACUNA_STORE_TILE(3, c + 16 * p.stride + 16, p.stride);
-    }
-}
-
-#undef LACUNA_TILE
-#undef LACUNA_LOAD_TILE
-#undef LACUNA_STORE_TILE
-#undef LACUNA_ZERO_TILE
-#undef LACUNA_MULTIPLY_TILES
-#endif
-
 /// Whether products of T are taken in bfloat16, two at a time. Otherwise everything is widened to float.
 template <class T>
 inline constexpr bool kPairs = LACUNA_BF16 != 0 && std::same_as<T, bfloat16>;
-
-/// Zeros where `from` is null.
-LACUNA_INLINE void copy_floats(float const* from, std::int64_t count, float* to) {
-  if (from == nullptr)
-    std::memset(to, 0, static_cast<std::size_t>(count) * sizeof(float));
-  else
-    std::memcpy(to, from, static_cast<std::size_t>(count) * sizeof(float));
-}
 
 /// How the queries, keys and values of a storage type meet. Packed queries are a strip, [dim, stride]; keys and values
 /// are panels of 64 rows. Buffers are row_floats(dim) * 64 floats each.
@@ -189,32 +44,118 @@ struct Operands {
   static void load_keys(T const* const* rows, std::int64_t count, std::int64_t dim, float* panel) {
     (void)load_rows(rows, count, dim, panel);
   }
-  static bool load_values(T const* const* rows, std::int64_t count, std::int64_t dim, float* panel) {
+  static bool load_values(T const* const* rows, std::int64_t count, std::int64_t dim, float* panel, bool) {
     return load_rows(rows, count, dim, panel);
   }
-  static float value(float const* panel, std::int64_t dim, std::int64_t key, std::int64_t x) {
+  static float value(float const* panel, std::int64_t dim, std::int64_t key, std::int64_t x, bool) {
     return panel[key * row_floats(dim) + x];
-  }
-  static void copy_unit(Panel const* panel, std::int64_t unit, std::int64_t dim, float* keys, float* values,
-                        std::int64_t to) {
-    std::int64_t const floats = kUnitKeys * row_floats(dim);
-    copy_floats(panel == nullptr ? nullptr : panel->keys + unit * floats, floats, keys + to * floats);
-    copy_floats(panel == nullptr ? nullptr : panel->values + unit * floats, floats, values + to * floats);
   }
 
   static void multiply_keys(float const* keys, std::int64_t count, std::int64_t dim, float const* queries,
                             float* scores, std::int64_t stride, std::int64_t width, bool add = false) {
-    multiply<false>({keys, row_floats(dim), 1, count, dim, queries, scores, stride, add}, width);
+    Part const part{keys, queries, dim};
+    multiply<false>({&part, 1, row_floats(dim), 1, count, scores, stride, add}, width);
   }
   static void add_values(float const* values, std::int64_t count, std::int64_t dim, float const* weights, float* sums,
                          std::int64_t stride, std::int64_t width) {
-    multiply<false>({values, 1, row_floats(dim), dim, count, weights, sums, stride, true}, width);
+    Part const part{values, weights, count};
+    multiply<false>({&part, 1, 1, row_floats(dim), dim, sums, stride, true}, width);
+  }
+
+  /// The same of units, those that begin below `most`. A unit's scores lie below the ones of the unit before it.
+  static constexpr std::int64_t kGrain = 1;
+  static void multiply_units(KeyUnits const& units, std::int64_t most, std::int64_t dim, float const* queries,
+                             float* scores, std::int64_t stride, std::int64_t width) {
+    std::int64_t row = 0;
+    for (KeyUnit const* unit = units.units; row < most; row += unit->count, ++unit)
+      multiply_keys(unit->keys + unit->first * row_floats(dim), unit->count, dim, queries, scores + row * stride,
+                    stride, width);
+  }
+  static void add_unit_values(KeyUnits const& units, std::int64_t most, std::int64_t dim, float const* weights,
+                              float* sums, std::int64_t stride, std::int64_t width) {
+    Part parts[KeyUnits::kMost];
+    std::int64_t row = 0, count = 0;
+    for (KeyUnit const* unit = units.units; row < most; row += unit->count, ++unit)
+      parts[count++] = {unit->values + unit->first * row_floats(dim), weights + row * stride,
+                        std::min(unit->count, most - row)};
+    multiply<false>({parts, count, 1, row_floats(dim), dim, sums, stride, true}, width);
   }
 };
 
-#if LACUNA_BF16
+#if LACUNA_BF16 == 2
 
-/// Panels of bfloat16: queries as pairs of channels [dim / 2, kStrip], keys as rows, values transposed [dim, 64 keys].
+/// The same panels, multiplied in tiles.
+template <class T>
+struct Operands<T, true> : avx512_bf16::Operands<T, true> {
+  using avx512_bf16::Operands<T, true>::unit_floats;
+
+  static void multiply_keys(float const* keys, std::int64_t count, std::int64_t dim, float const* queries,
+                            float* scores, std::int64_t stride, std::int64_t width, bool add = false) {
+    Part const part{keys, queries, round_up(dim, 32) / 2};
+    multiply_tiles({&part, 1, row_floats(dim) / 2, 1, count, scores, stride, add}, width);
+  }
+  static void add_values(float const* values, std::int64_t count, std::int64_t dim, float const* weights, float* sums,
+                         std::int64_t stride, std::int64_t width) {
+    Part const part{values, weights, round_up(count, 32) / 2};
+    multiply_tiles({&part, 1, kPanelKeys / 2, 1, dim, sums, stride, true}, width);
+  }
+
+  static void multiply_units(KeyUnits const& units, std::int64_t most, std::int64_t dim, float const* queries,
+                             float* scores, std::int64_t stride, std::int64_t width) {
+    std::int64_t const count = round_up(most, kUnitKeys) / kUnitKeys;
+    for (std::int64_t u = 0; u < count; u += 4) {
+      FourParts part;
+      float* c[4];
+      for (std::int64_t t = 0; t < 4; ++t) {
+        KeyUnit const& unit = units.units[std::min(u + t, count - 1)];
+        part.a[t] = unit.keys + unit.first * row_floats(dim) / 2;
+      }
+      for (std::int64_t x = 0; x < width; x += 16) {
+        part.b = queries + x;
+        for (std::int64_t t = 0; t < 4; ++t) c[t] = scores + (u + t) * kUnitKeys * stride + x;
+        multiply_four_tiles(&part, 1, row_floats(dim) / 2, round_up(dim, 32) / 2, c,
+                            std::min<std::int64_t>(count - u, 4), stride, false);
+      }
+    }
+  }
+
+  static void add_unit_values(KeyUnits const& units, std::int64_t most, std::int64_t dim, float const* weights,
+                              float* sums, std::int64_t stride, std::int64_t width) {
+    std::int64_t const count = round_up(most, kUnitKeys) / kUnitKeys;
+    if (units.narrow) {
+      Part parts[KeyUnits::kMost];
+      for (std::int64_t first = 0; first < dim; first += 64)
+        for (std::int64_t x = 0; x < width; x += 16) {
+          for (std::int64_t u = 0; u < count; ++u)
+            parts[u] = {
+                units.units[u].values + units.units[u].first / kUnitKeys * unit_floats(dim) + first * kUnitKeys / 2,
+                weights + u * kUnitKeys * stride + x, 0};
+          add_two_row_tiles(parts, count, sums + first * stride + x, stride, first + 32 < dim);
+        }
+      return;
+    }
+    FourParts parts[KeyUnits::kMost];
+    float* c[4];
+    for (std::int64_t first = 0; first < dim; first += 64)
+      for (std::int64_t x = 0; x < width; x += 16) {
+        std::int64_t const tiles = std::min<std::int64_t>((dim - first + 15) / 16, 4);
+        for (std::int64_t t = 0; t < 4; ++t) c[t] = sums + (first + 16 * t) * stride + x;
+        for (std::int64_t u = 0; u < count; ++u) {
+          KeyUnit const& unit = units.units[u];
+          float const* const half = unit.values + unit.first / 32 * 16;
+          for (std::int64_t t = 0; t < 4; ++t)
+            parts[u].a[t] = half + (first + 16 * std::min(t, tiles - 1)) * kPanelKeys / 2;
+          parts[u].b = weights + (u * kUnitKeys - unit.first % 32 / 2) * stride + x;
+        }
+        multiply_four_tiles(parts, count, kPanelKeys / 2, 16, c, tiles, stride, true);
+      }
+  }
+};
+
+#elif LACUNA_BF16
+
+/// Panels of bfloat16: queries as pairs of channels [dim / 2, kStrip], keys as rows, values transposed: [dim, 64 keys],
+/// or if narrow [4 units, dim, 16 keys].
 template <class T>
 struct Operands<T, true> {
   static Vec load_pairs(T const* row, std::int64_t count) {
@@ -250,7 +191,8 @@ struct Operands<T, true> {
       for (std::int64_t x = 0; x < dim; x += 2 * kLanes) store(panel + x / 2, load_pairs(rows[j] + x, dim - x));
   }
 
-  static bool load_values(T const* const* rows, std::int64_t count, std::int64_t dim, float* panel) {
+  /// Behind the last of them, zeros up to a unit.
+  static bool load_values(T const* const* rows, std::int64_t count, std::int64_t dim, float* panel, bool narrow) {
     Words special{};
     for (std::int64_t j = 0; j < count; j += 2 * kLanes)
       for (std::int64_t x = 0; x < dim; x += kLanes) {
@@ -264,7 +206,16 @@ struct Operands<T, true> {
           block[i] = reinterpret_cast<Vec>(pair);
         }
         transpose(block);
-        for (int i = 0; i < kLanes; ++i) store(panel + (x + i) * kPanelKeys / 2 + j / 2, block[i]);
+        for (int i = 0; i < kLanes; ++i) {
+          if (!narrow) {
+            store(panel + (x + i) * kPanelKeys / 2 + j / 2, block[i]);
+            continue;
+          }
+          float* const unit = panel + j / kUnitKeys * unit_floats(dim) + (x + i) * kUnitKeys / 2;
+          std::memcpy(unit, &block[i], sizeof(Vec) / 2);
+          std::memcpy(unit + unit_floats(dim), reinterpret_cast<float const*>(&block[i]) + kUnitKeys / 2,
+                      sizeof(Vec) / 2);
+        }
       }
     std::uint32_t lanes[kLanes], any = 0;
     store(lanes, special);
@@ -277,37 +228,47 @@ struct Operands<T, true> {
     return reinterpret_cast<Words>(widened) >> 16;
   }
 
-  static void copy_unit(Panel const* panel, std::int64_t unit, std::int64_t dim, float* keys, float* values,
-                        std::int64_t to) {
-    std::int64_t const floats = kUnitKeys * row_floats(dim) / 2;
-    copy_floats(panel == nullptr ? nullptr : panel->keys + unit * floats, floats, keys + to * floats);
-    for (std::int64_t x = 0; x < round_up(dim, kLanes); ++x)
-      copy_floats(panel == nullptr ? nullptr : panel->values + (x * kPanelKeys + unit * kUnitKeys) / 2, kUnitKeys / 2,
-                  values + (x * kPanelKeys + to * kUnitKeys) / 2);
-  }
+  /// Of 16 keys, or of their values if narrow.
+  static constexpr std::int64_t unit_floats(std::int64_t dim) { return kUnitKeys * row_floats(dim) / 2; }
 
-  static float value(float const* panel, std::int64_t, std::int64_t key, std::int64_t x) {
+  static float value(float const* panel, std::int64_t dim, std::int64_t key, std::int64_t x, bool narrow) {
+    float const* const row =
+        narrow ? panel + key / kUnitKeys * unit_floats(dim) + x * kUnitKeys / 2 : panel + x * kPanelKeys / 2;
+    std::int64_t const at = narrow ? key % kUnitKeys : key;
     T stored;
-    std::memcpy(&stored, reinterpret_cast<unsigned char const*>(panel) + (x * kPanelKeys + key) * 2, sizeof stored);
+    std::memcpy(&stored, reinterpret_cast<unsigned char const*>(row) + at * 2, sizeof stored);
     return to_float(stored);
   }
 
   static void multiply_keys(float const* keys, std::int64_t count, std::int64_t dim, float const* queries,
                             float* scores, std::int64_t stride, std::int64_t width, bool add = false) {
-    product({keys, row_floats(dim) / 2, 1, count, round_up(dim, 32) / 2, queries, scores, stride, add}, width);
+    Part const part{keys, queries, round_up(dim, 32) / 2};
+    multiply<true>({&part, 1, row_floats(dim) / 2, 1, count, scores, stride, add}, width);
   }
   static void add_values(float const* values, std::int64_t count, std::int64_t dim, float const* weights, float* sums,
                          std::int64_t stride, std::int64_t width) {
-    product({values, kPanelKeys / 2, 1, dim, round_up(count, 32) / 2, weights, sums, stride, true}, width);
+    Part const part{values, weights, round_up(count, 32) / 2};
+    multiply<true>({&part, 1, kPanelKeys / 2, 1, dim, sums, stride, true}, width);
   }
 
- private:
-  static void product(Product const& p, std::int64_t width) {
-#if LACUNA_BF16 == 2
-    multiply_tiles(p, width);
-#else
-    multiply<true>(p, width);
-#endif
+  static constexpr std::int64_t kGrain = kUnitKeys;
+  static void multiply_units(KeyUnits const& units, std::int64_t most, std::int64_t dim, float const* queries,
+                             float* scores, std::int64_t stride, std::int64_t width) {
+    for (std::int64_t u = 0; u * kUnitKeys < most; ++u)
+      multiply_keys(units.units[u].keys + units.units[u].first * row_floats(dim) / 2, kUnitKeys, dim, queries,
+                    scores + u * kUnitKeys * stride, stride, width);
+  }
+
+  static void add_unit_values(KeyUnits const& units, std::int64_t most, std::int64_t dim, float const* weights,
+                              float* sums, std::int64_t stride, std::int64_t width) {
+    Part parts[KeyUnits::kMost];
+    std::int64_t count = 0;
+    for (; count * kUnitKeys < most; ++count) {
+      KeyUnit const& unit = units.units[count];
+      parts[count] = {unit.values + (units.narrow ? unit.first / kUnitKeys * unit_floats(dim) : unit.first / 2),
+                      weights + count * kUnitKeys * stride, kUnitKeys / 2};
+    }
+    multiply<true>({parts, count, units.narrow ? kUnitKeys / 2 : kPanelKeys / 2, 1, dim, sums, stride, true}, width);
   }
 };
 

@@ -31,8 +31,8 @@ template <Storage T>
 struct WindowKernels {
   void (*pack_queries)(FlashState const&, T const* const* queries);
   void (*measure)(FlashState const&, T const* const* keys, std::int64_t count, std::int32_t const* seen);
-  void (*weigh)(FlashState const&, T const* const* keys, std::int64_t count, std::int32_t const* seen, float const* lse,
-                WindowSums const&);
+  void (*weigh)(FlashState const&, T const* const* keys, std::int64_t count, std::int32_t const* seen,
+                float const* mass, WindowSums const&);
   void (*finish)(std::int64_t rows, WindowSums const&);
 };
 
@@ -72,7 +72,7 @@ class QueryWindow {
     state_.max = take(rows);
     state_.keys = take(kPanelKeys * row_floats(kv_.dim));
     state_.scores = take(kPanelKeys * kStrip);
-    lse_ = take(rows);
+    mass_ = take(rows);
     carry_ = take(rows);
     seen_ = reinterpret_cast<std::int32_t*>(take(rows));
     hidden_ = reinterpret_cast<std::int32_t*>(take(rows));
@@ -81,7 +81,7 @@ class QueryWindow {
     kernels_.pack_queries(state_, queries);
     std::fill_n(state_.max, rows, -kInfinity);
     std::fill_n(state_.mass, rows, 0.0F);
-    std::fill_n(lse_, rows, 0.0F);
+    std::fill_n(mass_, rows, 0.0F);
   }
 
   /// Raises columns[key] to the highest softmax weight of any query. NaN stays.
@@ -102,13 +102,14 @@ class QueryWindow {
     for (std::int64_t t = 0; t < window_; ++t) {
       RowMass row{double{state_.max[t] * state_.scale_log2}, double{state_.mass[t]}};
       row.join(sink_logit_);
-      lse_[t] = static_cast<float>(row.lse_log2());
+      // Relative to the highest logit: of both, whatever their size, only differences are taken.
+      mass_[t] = static_cast<float>(row.lse_log2() - double{state_.max[t] * state_.scale_log2});
     }
     each_panel([&](T const* const* keys, std::int64_t first_key, std::int64_t count, std::int32_t const* seen) {
       WindowSums panel = sums;
       panel.columns += first_key;
       panel.diagonals.first_place += first_key;
-      kernels_.weigh(state_, keys, count, seen, lse_, panel);
+      kernels_.weigh(state_, keys, count, seen, mass_, panel);
     });
     kernels_.finish(window_, sums);
   }
@@ -144,7 +145,7 @@ class QueryWindow {
   float sink_logit_;
   std::int64_t window_, first_position_;
   FlashState state_;
-  float *lse_, *carry_;
+  float *mass_, *carry_;
   std::int32_t *seen_, *hidden_;
 };
 

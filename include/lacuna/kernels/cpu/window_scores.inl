@@ -3,17 +3,7 @@ namespace lacuna::cpu::LACUNA_TARGET {
 
 template <Storage T>
 inline Strip score_strip(FlashState const& s, std::int64_t r, std::int64_t count, std::int32_t const* seen) {
-  std::int64_t const rows = std::min(kStrip, s.rows - r);
-  Strip const strip{round_up(rows, 16),
-                    seen == nullptr ? count : seen[r],
-                    seen == nullptr ? count : seen[r + rows - 1],
-                    seen == nullptr ? nullptr : seen + r,
-                    s.q + r * row_floats(s.dim),
-                    nullptr,
-                    s.mass + r,
-                    s.max + r,
-                    s.hidden == nullptr ? nullptr : s.hidden + r,
-                    s.hidden == nullptr ? 0 : s.hidden[r + rows - 1]};
+  Strip const strip = strip_of(s, r, count, seen);
   if (strip.most > 0) Operands<T>::multiply_keys(s.keys, strip.most, s.dim, strip.q, s.scores, s.stride, strip.width);
   if (s.squash != 0.0F) squash_scores(s, strip.most, strip.width);
   return strip;
@@ -35,36 +25,37 @@ inline void measure_window(FlashState const& s, T const* const* keys, std::int64
   without_sums.dim = 0;
   for (std::int64_t r = 0; r < s.rows; r += kStrip) {
     Strip const strip = score_strip<T>(s, r, count, seen);
-    if (strip.most > 0) soften<false>(without_sums, strip);
+    if (strip.most > 0) soften<false, false>(without_sums, strip);
   }
 }
 
-#if LACUNA_BF16 == 2
-using avx512_bf16::add_window_lanes;
-using avx512_bf16::raise_window_lanes;
-using avx512_bf16::window_lanes;
-using avx512_bf16::WindowLanes;
+#if LACUNA_BF16
+using avx512::add_window_lanes;
+using avx512::raise_window_lanes;
+using avx512::window_lanes;
+using avx512::WindowLanes;
 #else
 
 /// Weights of the query rows [x, x + kLanes) of a strip at its keys j, zero where a row does not see the key.
 struct WindowLanes {
   Ints seen, hidden;
-  Vec total;
+  Vec top, mass;  // the highest logit, and the logarithm of the sum of weights relative to it
 };
 
-LACUNA_INLINE WindowLanes window_lanes(Strip const& strip, std::int64_t x, std::int64_t rows, float const* lse) {
+LACUNA_INLINE WindowLanes window_lanes(Strip const& strip, std::int64_t x, std::int64_t rows, float const* mass) {
   WindowLanes lanes{};
   for (int i = 0; i < kLanes; ++i) {
     std::int64_t const seen = strip.seen == nullptr ? strip.most : strip.seen[x + i];
     lanes.seen[i] = x + i < rows ? static_cast<std::int32_t>(seen) : 0;
   }
   if (strip.hidden != nullptr) lanes.hidden = load(strip.hidden + x);
-  lanes.total = load(lse + x);
+  lanes.top = load(strip.max + x);
+  lanes.mass = load(mass + x);
   return lanes;
 }
 
 LACUNA_INLINE Vec window_weight(FlashState const& s, WindowLanes const& lanes, float const* scores, std::int64_t j) {
-  Vec const weight = exp2(load(scores) * s.scale_log2 - lanes.total);
+  Vec const weight = exp2((load(scores) - lanes.top) * s.scale_log2 - lanes.mass);
   Vec const early = static_cast<std::int32_t>(j) < lanes.seen ? weight : Vec{};
   return static_cast<std::int32_t>(j) < lanes.hidden ? Vec{} : early;
 }
@@ -137,7 +128,7 @@ inline void raise_window_lanes(FlashState const& s, Strip const& strip, WindowLa
 
 template <Storage T>
 inline void weigh_window(FlashState const& s, T const* const* keys, std::int64_t count, std::int32_t const* seen,
-                         float const* lse, WindowSums const& sums) {
+                         float const* mass, WindowSums const& sums) {
   load_window_keys(s, keys, count);
   float partial[kPanelKeys * kLanes] = {};
   for (std::int64_t r = 0; r < s.rows; r += kStrip) {
@@ -145,7 +136,7 @@ inline void weigh_window(FlashState const& s, T const* const* keys, std::int64_t
     WindowDiagonals diagonals = sums.diagonals;
     diagonals.first_place -= r;
     for (std::int64_t x = 0; x < strip.width; x += kLanes) {
-      WindowLanes const lanes = window_lanes(strip, x, std::min(kStrip, s.rows - r), lse + r);
+      WindowLanes const lanes = window_lanes(strip, x, std::min(kStrip, s.rows - r), mass + r);
       if (sums.highest)
         raise_window_lanes(s, strip, lanes, x, partial);
       else if (diagonals.reversed != nullptr)
