@@ -2,12 +2,15 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <type_traits>
 
 #include "lacuna/core/exec.hpp"
 #include "lacuna/kernels/attend_pages.hpp"
+#include "lacuna/kernels/cuda/attend_pages_boxes.cuh"
 #include "lacuna/kernels/cuda/attend_pages_merge.cuh"
 #include "lacuna/kernels/cuda/attend_pages_row.cuh"
 #include "lacuna/kernels/cuda/launch.cuh"
+#include "lacuna/kernels/cuda/path.cuh"
 
 // Attention of a few queries over long rows of keys, bound by memory: 4 d group operations for 4 d bytes. The heads of
 // a group share one product of 16 rows. Each warp has a ring of its own in shared memory and waits for nobody while it
@@ -24,54 +27,61 @@ __global__ void __launch_bounds__(Traits::threads, Traits::blocks)
     attend_pages_kernel(PageRows<typename Traits::T> const rows, PageOut<typename Traits::T> const out) {
   extern __shared__ __align__(128) unsigned char page_smem[];
   __shared__ std::int32_t tokens[Traits::warps][Traits::stages][kChunkTokens];
+  __shared__ PartShared<Traits::threads> part_shared;
+  __shared__ bool last;
+  launch_after_earlier();
   int const warp = warp_id(), part = static_cast<int>(blockIdx.x);
-  PagePart const cut = cut_part<Traits::threads, Traits::parts>(rows, part);
+  PagePart const cut = cut_part<Traits::threads, Traits::parts>(rows, part, part_shared);
 
-  std::int32_t row_begin = cut.row_begin;
-  int index = cut.row;
-  for (std::int32_t at = cut.begin; at < cut.end; ++index) {
-    PageRow const row = rows.at(index);
-    std::int32_t const row_end = row_begin + row.chunks, end = min(cut.end, row_end);
-    if (at < end) {
+  RowShare share{cut.row, cut.row_begin, cut.begin, cut.begin};
+  for (; share.begin < cut.end; ++share.index) {
+    PageRow const row = rows.at(share.index);
+    std::int32_t const row_end = share.row_begin + row.chunks;
+    share.end = min(cut.end, row_end);
+    if (share.begin < share.end) {
       WarpState<Traits> state;
       Queries<Traits> queries;
       queries.shared = reinterpret_cast<uint4*>(page_smem + Traits::warps * Traits::ring_bytes);
-      walk_chunks<Traits>(rows, row, at - row_begin + warp, end - row_begin, page_smem + warp * Traits::ring_bytes,
-                          tokens[warp], queries, state);
-      leave_state<Traits>(state, page_smem + warp * Traits::ring_bytes);
-      __syncthreads();
-      // In the stream rows and parts both ascend, so that their sum names every meeting of the two just once.
-      bool const by_row = cut.chunks == 0;
-      int const first_slot = by_row ? cut.first_part : row_begin / cut.chunks + index;
-      int const parts = by_row ? cut.row_parts : (row_end - 1) / cut.chunks - row_begin / cut.chunks + 1;
-      if (parts == 1) {
-        finish_row<Traits>(rows, row, out, page_smem);
-      } else {
-        leave_part<Traits>(out, by_row ? part : part + index, page_smem);
-        if (out.tickets == nullptr) {
-          if (at == row_begin && threadIdx.x == 0) out.row_slots[index] = {first_slot, parts};
-        } else if (is_last(out.tickets + index, parts - 1)) {
-          merge_parts<Traits>(rows, row, out, first_slot, parts, page_smem);
-        }
-      }
-      if (parts == 1 && out.tickets == nullptr && threadIdx.x == 0) out.row_slots[index] = {first_slot, 1};
-      __syncthreads();
+      walk_chunks<Traits>(rows, row, share.begin - share.row_begin + warp, share.end - share.row_begin,
+                          page_smem + warp * Traits::ring_bytes, tokens[warp], queries, state);
+      leave_state<Traits>(state, page_smem);
+      end_share<Traits>(rows, row, out, cut, share, page_smem, last);
     }
-    at = end;
-    row_begin = row_end;
+    share.begin = share.end;
+    share.row_begin = row_end;
   }
-  for (int row = part; row < rows.count(); row += Traits::parts)
-    if (PageRow const r = rows.at(row); r.chunks == 0 && r.pairs > 0) answer_nothing<Traits>(rows, r, out);
+  answer_empty_rows<Traits>(rows, out);
 }
 
-template <class T, int Dim, bool Tall>
+/// By boxes where the launch allows them; false: it does not. At d = 256 their registers do not suffice.
+template <class T, class Kv, int Dim, bool Tall>
+bool launch_page_boxes(Cuda exec, PageRows<T> const& rows, PageOut<T> const& out, Status* status) {
+  if constexpr (std::is_same_v<T, Kv> && Dim <= 128) {
+    using Boxes = PageBoxTraits<T, Dim, Tall>;
+    if (!pages_are_boxes(rows) || path() == Path::generic || !has_hopper_body(attend_page_boxes_kernel<Boxes>))
+      return false;
+    CUtensorMap k_map, v_map;
+    *status = encode_page_maps(rows, k_map, v_map);
+    if (*status)
+      *status = launch_overlapping(exec, dim3(Boxes::parts), dim3(Boxes::threads), Boxes::smem_bytes,
+                                   attend_page_boxes_kernel<Boxes>, k_map, v_map, rows, out);
+    return true;
+  } else {
+    return false;
+  }
+}
+
+template <class T, class Kv, int Dim, bool Tall>
 Status launch_attend_pages(Cuda exec, PageRows<T> const& rows, PageOut<T> const& out) {
-  using Traits = AttendPagesTraits<T, Dim, Tall>;
-  Status const s = launch(exec, dim3(Traits::parts), dim3(Traits::threads), Traits::smem_bytes,
-                          attend_pages_kernel<Traits>, rows, out);
+  using Traits = AttendPagesTraits<T, Dim, Tall, Kv>;
+  Status s;
+  if (!launch_page_boxes<T, Kv, Dim, Tall>(exec, rows, out, &s))
+    s = launch_overlapping(exec, dim3(Traits::parts), dim3(Traits::threads), Traits::smem_bytes,
+                           attend_pages_kernel<Traits>, rows, out);
   if (!s || out.tickets != nullptr) return s;
   auto const count = static_cast<unsigned>(rows.problem.batch * rows.heads * rows.tiles);
-  return launch(exec, dim3(count), dim3(Traits::threads), Traits::smem_bytes, merge_rows_kernel<Traits>, rows, out);
+  return launch_overlapping(exec, dim3(count), dim3(Traits::threads), Traits::merge_bytes, merge_rows_kernel<Traits>,
+                            rows, out);
 }
 
 /// Whether a product's last 8 rows are in use. At d = 256 they always count: without them the registers do not suffice.
@@ -79,17 +89,17 @@ inline bool page_rows_are_tall(std::int64_t dim, std::int64_t max_len_q, std::in
   return dim > 128 || std::min<std::int64_t>(max_len_q * group, kTileRows) > 8;
 }
 
-template <class T>
+template <class T, class Kv = T>
 Status attend_page_rows(Cuda exec, PageRows<T> const& rows, PageOut<T> const& out) {
   bool const tall = page_rows_are_tall(rows.problem.dim, rows.problem.max_len_q, rows.group);
   switch (rows.problem.dim) {
     case 64:
-      return tall ? launch_attend_pages<T, 64, true>(exec, rows, out)
-                  : launch_attend_pages<T, 64, false>(exec, rows, out);
+      return tall ? launch_attend_pages<T, Kv, 64, true>(exec, rows, out)
+                  : launch_attend_pages<T, Kv, 64, false>(exec, rows, out);
     case 128:
-      return tall ? launch_attend_pages<T, 128, true>(exec, rows, out)
-                  : launch_attend_pages<T, 128, false>(exec, rows, out);
-    case 256: return launch_attend_pages<T, 256, true>(exec, rows, out);
+      return tall ? launch_attend_pages<T, Kv, 128, true>(exec, rows, out)
+                  : launch_attend_pages<T, Kv, 128, false>(exec, rows, out);
+    case 256: return launch_attend_pages<T, Kv, 256, true>(exec, rows, out);
     default: return Status::invalid("attend_pages: dim must be 64, 128 or 256 on the device", rows.problem.dim, 256);
   }
 }
@@ -124,12 +134,12 @@ inline cuda::PageScratch reserve_attend_pages(Cuda, BatchShape const& shape, std
           memory.take<int2>(attend_pages_tickets(shape, heads))};
 }
 
+namespace cuda {
+
+/// Everything but the launch: what the kernels take, or why they cannot serve.
 template <class T>
-Status attend_pages(Cuda exec, AttendPagesBatchArgs<T> const& args) {
-  if (Status s = args.check(); !s) return s;
+Status plan_page_rows(Cuda exec, AttendPagesBatchArgs<T> const& args, PageRows<T>* rows, PageScratch* scratch) {
   BatchProblem<T> const& problem = args.problem;
-  if (problem.batch == 0 || problem.tokens_q() == 0) return {};
-  if (Status s = cuda::check_alignment(problem.kv); !s) return s;
   std::int64_t const heads = args.heads();
   BatchShape const shape = shape_of(problem);
   if (args.tickets.data != nullptr && args.tickets.extent(0) < attend_pages_tickets(shape, heads))
@@ -138,19 +148,53 @@ Status attend_pages(Cuda exec, AttendPagesBatchArgs<T> const& args) {
   if (attend_pages_tickets(shape, heads) * ((problem.max_len_k + 15) / 16 + 1) > INT32_MAX)
     return Status::invalid("attend_pages: more tokens in all rows than 16 * 2^31 on the device");
   Workspace memory = args.scratch;
-  cuda::PageScratch const scratch = reserve_attend_pages(exec, shape, heads, memory);
+  *scratch = reserve_attend_pages(exec, shape, heads, memory);
   if (Status s = memory.check("attend_pages: the workspace is smaller than planned"); !s) return s;
-  cuda::PageRows<T> const rows{
-      cuda::DeviceProblem<T>(problem),
-      args.index.pages.data,
-      args.index.counts.data,
-      args.index.pages.stride(0),
-      args.index.counts.stride(0),
-      static_cast<std::int32_t>(std::max<std::int64_t>(args.index.page_tokens, 1)),
-      static_cast<std::int32_t>(heads),
-      static_cast<std::int32_t>(problem.heads_q() / heads),
-      static_cast<std::int32_t>(cuda::page_tiles(problem.max_len_q, problem.heads_q() / heads))};
-  return cuda::attend_page_rows(exec, rows, cuda::PageOut<T>(args.out, scratch, args.tickets.data));
+  *rows = {DeviceProblem<T>(problem),
+           args.index.pages.data,
+           args.index.counts.data,
+           args.index.pages.stride(0),
+           args.index.counts.stride(0),
+           static_cast<std::int32_t>(std::max<std::int64_t>(args.index.page_tokens, 1)),
+           static_cast<std::int32_t>(heads),
+           static_cast<std::int32_t>(problem.heads_q() / heads),
+           static_cast<std::int32_t>(page_tiles(problem.max_len_q, problem.heads_q() / heads))};
+  return {};
+}
+
+}  // namespace cuda
+
+template <class T>
+Status attend_pages(Cuda exec, AttendPagesBatchArgs<T> const& args) {
+  if (Status s = args.check(); !s) return s;
+  if (args.problem.batch == 0 || args.problem.tokens_q() == 0) return {};
+  if (Status s = cuda::check_alignment(args.problem.kv); !s) return s;
+  cuda::PageRows<T> rows{cuda::DeviceProblem<T>(args.problem)};
+  cuda::PageScratch scratch;
+  if (Status s = cuda::plan_page_rows(exec, args, &rows, &scratch); !s) return s;
+  return cuda::attend_page_rows<T>(exec, rows, cuda::PageOut<T>(args.out, scratch, args.tickets.data));
+}
+
+/// The same over eight-bit keys and values.
+template <class T>
+Status attend_pages(Cuda exec, AttendFp8PagesBatchArgs<T> const& args) {
+  if (Status s = args.check(); !s) return s;
+  AttendPagesBatchArgs<T> const& pages = args.pages;
+  BatchKv<T> const& kv = pages.problem.kv;
+  if (pages.problem.batch == 0 || pages.problem.tokens_q() == 0) return {};
+  if ((reinterpret_cast<std::uintptr_t>(args.k) | reinterpret_cast<std::uintptr_t>(args.v) | kv.stride_token |
+       kv.stride_head | kv.stride_page) %
+          16 !=
+      0)
+    return Status::invalid("kv: on the device every row of k and v must begin at a multiple of 16 bytes");
+  cuda::PageRows<T> rows{cuda::DeviceProblem<T>(pages.problem)};
+  cuda::PageScratch scratch;
+  if (Status s = cuda::plan_page_rows(exec, pages, &rows, &scratch); !s) return s;
+  rows.k8 = args.k;
+  rows.v8 = args.v;
+  rows.k_scales = args.k_scales.data;
+  rows.v_scales = args.v_scales.data;
+  return cuda::attend_page_rows<T, e4m3>(exec, rows, cuda::PageOut<T>(pages.out, scratch, pages.tickets.data));
 }
 
 }  // namespace lacuna

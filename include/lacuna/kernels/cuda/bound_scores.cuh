@@ -5,6 +5,7 @@
 #include "lacuna/core/exec.hpp"
 #include "lacuna/kernels/bound_scores.hpp"
 #include "lacuna/kernels/cuda/launch.cuh"
+#include "lacuna/kernels/cuda/primitives/launch_order.cuh"
 #include "lacuna/kernels/cuda/primitives/mma.cuh"
 #include "lacuna/kernels/cuda/primitives/sequence.cuh"
 #include "lacuna/kernels/cuda/primitives/warp.cuh"
@@ -35,6 +36,7 @@ struct BoundRows {
   std::int32_t page_tokens;
   float* scores;
   std::int64_t scores_stride;
+  float const* k_scales;
 };
 
 template <class T>
@@ -77,6 +79,7 @@ __device__ __forceinline__ uint4 load_query_piece(std::uint16_t const* from) {
 template <class Traits>
 __global__ void __launch_bounds__(Traits::threads, 2) bound_scores_kernel(BoundRows<typename Traits::T> const rows) {
   using T = typename Traits::T;
+  launch_after_earlier();
   DeviceProblem<T> const& problem = rows.problem;
   int const row = static_cast<int>(blockIdx.y), sequence = row / problem.heads_kv, head_kv = row % problem.heads_kv;
   int const lane = lane_id(), g = lane / 4, t = lane % 4;
@@ -127,13 +130,14 @@ __global__ void __launch_bounds__(Traits::threads, 2) bound_scores_kernel(BoundR
     }
   }
 
+  float const scale = rows.k_scales != nullptr ? rows.k_scales[head_kv] : 1.0F;
 #pragma unroll
   for (int tile = 0; tile < Traits::tiles; ++tile) {
     int const page = page0 + 8 * tile + 2 * t;
     auto const write = [&](std::int64_t out_row, float a, float b) {
       float* const to = rows.scores + out_row * rows.scores_stride + page;
-      if (page < pages) to[0] = page < first ? -INFINITY : a;
-      if (page + 1 < pages) to[1] = page + 1 < first ? -INFINITY : b;
+      if (page < pages) to[0] = page < first ? -INFINITY : a * scale;
+      if (page + 1 < pages) to[1] = page + 1 < first ? -INFINITY : b * scale;
     };
     if constexpr (Traits::shared) {
       float a = sum[tile][0] + (Traits::tall ? sum[tile][2] : 0.0F),
@@ -159,7 +163,7 @@ Status launch_bound_scores(Cuda exec, BoundRows<T> const& rows) {
   int const pages = (rows.problem.max_len_k - 1) / rows.page_tokens;
   dim3 const grid(static_cast<unsigned>((pages + Traits::pages - 1) / Traits::pages),
                   static_cast<unsigned>(rows.problem.batch * rows.problem.heads_kv));
-  return launch(exec, grid, dim3(Traits::threads), 0, bound_scores_kernel<Traits>, rows);
+  return launch_overlapping(exec, grid, dim3(Traits::threads), 0, bound_scores_kernel<Traits>, rows);
 }
 
 template <class T, int Dim>
@@ -194,7 +198,8 @@ Status bound_scores(Cuda exec, BoundScoresBatchArgs<T> const& args) {
                                 args.bounds.stride(2),
                                 static_cast<std::int32_t>(args.page_tokens),
                                 args.scores.data,
-                                args.scores.stride(0)};
+                                args.scores.stride(0),
+                                args.k_scales.data};
   bool const shared = args.heads() == problem.heads_kv();
   switch (problem.dim()) {
     case 64: return cuda::launch_bound_scores<T, 64>(exec, rows, shared);

@@ -6,39 +6,12 @@
 #include "lacuna/index/scores.hpp"
 #include "lacuna/index/vertical_slash_index.hpp"
 #include "lacuna/kernels/cuda/block_rows.cuh"
+#include "lacuna/kernels/cuda/each.cuh"
 #include "lacuna/kernels/cuda/launch.cuh"
 
 namespace lacuna::cuda {
 
 // The small steps of a selection: what there is to choose among, what is chosen whatever its score, and how many.
-
-/// Calls body(i) for every i in [0, items) that the grid's thread is given.
-template <class Body>
-__global__ void __launch_bounds__(256) each_kernel(__grid_constant__ Body const body, std::int64_t items) {
-  std::int64_t const item = std::int64_t{blockIdx.x} * blockDim.x + threadIdx.x;
-  if (item < items) body(item);
-}
-
-template <class Body>
-Status launch_each(Cuda exec, std::int64_t items, Body const& body) {
-  if (items == 0) return {};
-  return launch(exec, {static_cast<unsigned>((items + 255) / 256), 1, 1}, 256, 0, each_kernel<Body>, body, items);
-}
-
-/// Where a device body finds an entry of a view.
-template <class X, int Rank>
-struct Entries {
-  X* data;
-  std::int64_t strides[Rank];
-
-  explicit Entries(TensorView<X, Rank> const& view) : data(view.data) {
-    for (int axis = 0; axis < Rank; ++axis) strides[axis] = view.stride(axis);
-  }
-  __device__ X& operator()(std::int64_t a, std::int64_t b) const { return data[a * strides[0] + b * strides[1]]; }
-  __device__ X& operator()(std::int64_t a, std::int64_t b, std::int64_t c) const {
-    return data[a * strides[0] + b * strides[1] + c * strides[2]];
-  }
-};
 
 struct BlockCandidates {
   BlockRows rows;
@@ -172,6 +145,33 @@ template <class Limit>
 Status limit_counts(Cuda exec, Counts counts, bool kinds, Limit const& limit) {
   return launch_each(exec, counts.count(),
                      LimitCounts<Limit>{limit, Entries<std::int32_t, 2>(counts), counts.extent(1), kinds});
+}
+
+/// Some heads' own limits, small enough to travel as an argument.
+struct LimitPairs {
+  static constexpr std::int64_t kMost = 256;
+  std::int32_t limits[kMost][2];
+  std::int64_t first_head, here, heads;
+  Entries<std::int32_t, 2> counts;
+
+  __device__ void operator()(std::int64_t item) const {
+    std::int64_t const kind = item % 2, head = item / 2 % here;
+    std::int32_t& count = counts(item / 2 / here * heads + first_head + head, kind);
+    count = min(count, limits[head][kind]);
+  }
+};
+
+/// counts(sequence * heads + head, kind) = min(of it, limits(head, kind)); limits are read by the host.
+inline Status limit_pairs(Cuda exec, TensorView<std::int32_t const, 2> const& limits, Counts counts) {
+  std::int64_t const heads = limits.extent(0);
+  for (std::int64_t first = 0; first < heads; first += LimitPairs::kMost) {
+    std::int64_t const here = heads - first < LimitPairs::kMost ? heads - first : LimitPairs::kMost;
+    LimitPairs body{{}, first, here, heads, Entries<std::int32_t, 2>(counts)};
+    for (std::int64_t head = 0; head < here; ++head)
+      for (int kind : {0, 1}) body.limits[head][kind] = limits(first + head, kind);
+    if (Status s = launch_each(exec, counts.extent(0) / heads * here * 2, body); !s) return s;
+  }
+  return {};
 }
 
 struct MeanOfGroup {

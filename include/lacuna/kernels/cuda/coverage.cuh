@@ -129,7 +129,7 @@ __device__ std::int64_t units_below_mass(CoverageSmem<Traits>& smem, float const
     if (cut == Traits::bins) return taken;  // everything that weighs anything
     held = smem.held;
     if (shift == 0) {
-      unsigned long long const each = smem.mass[cut] / smem.count[cut];  // they are all equal
+      unsigned long long const each = mass_of_score(__uint_as_float(prefix << above | cut));  // they are all equal
       return taken + static_cast<std::int64_t>((wanted - held + each - 1) / each);
     }
     prefix = prefix << (above - shift) | cut;
@@ -146,40 +146,50 @@ struct CoverageParameters {
   std::int64_t counts_stride_head, counts_stride_row;
   double share;
   std::int64_t floor_units, most_units;
-  bool after_anchors;
+  CoverageRule rule;
 };
 
 /// Grid: (rows, heads). Reads a row four times, out of L2 but for the first.
 template <class Traits>
-__global__ void __launch_bounds__(Traits::threads) coverage_kernel(__grid_constant__ CoverageParameters const p) {
+__global__ void __launch_bounds__(Traits::threads, 1024 / Traits::threads)
+    coverage_kernel(__grid_constant__ CoverageParameters const p) {
   __shared__ CoverageSmem<Traits> smem;
   float const* const scores = p.scores + blockIdx.y * p.scores_stride_head + blockIdx.x * p.scores_stride_row;
   std::int32_t* const count = p.counts + blockIdx.y * p.counts_stride_head + blockIdx.x * p.counts_stride_row;
   std::int32_t const candidates = *count;
   if (candidates == 0) return;
   unsigned long long mass = 0;
-  std::uint32_t infinite = 0;  // of the sign that counts
-  float const infinity = p.after_anchors ? INFINITY : -INFINITY;
+  std::uint32_t highest = 0, lowest = 0, none = 0;  // +inf, -inf, NaN
   for (std::int32_t unit = static_cast<std::int32_t>(threadIdx.x); unit < candidates; unit += Traits::threads) {
-    mass += mass_of_score(scores[unit]);
-    infinite += scores[unit] == infinity;
+    float const score = scores[unit];
+    mass += mass_of_score(score);
+    highest += score == INFINITY;
+    lowest += score == -INFINITY;
+    none += score != score;
   }
   mass = block_sum<Traits>(mass, smem.mass_of_warps);
-  infinite = block_sum<Traits>(infinite, smem.count_of_warps);
-  std::int64_t kept;
-  if (p.after_anchors) {
+  auto const forced = static_cast<std::int32_t>(block_sum<Traits>(highest, smem.count_of_warps));
+  auto const open = candidates - static_cast<std::int32_t>(block_sum<Traits>(lowest, smem.count_of_warps));
+  std::int64_t kept = 0;
+  auto const share_of_mass = static_cast<unsigned long long>(p.share * static_cast<double>(mass));
+  if (p.rule == CoverageRule::after_anchors) {
     double const wanted = static_cast<double>(mass) * 0x1p-40 - (1.0 - p.share);
-    std::int64_t const more = wanted <= 0.0 ? 0
-                                            : units_below_mass(smem, scores, candidates,
-                                                               static_cast<unsigned long long>(ceil(wanted * 0x1p40)));
-    kept = min(max(infinite + more, std::int64_t{1}), std::int64_t{candidates});
+    kept = forced;
+    if (wanted > 0.0)
+      kept += units_below_mass(smem, scores, candidates, static_cast<unsigned long long>(ceil(wanted * 0x1p40)));
+  } else if (p.rule == CoverageRule::within) {
+    kept = open;
+    if (p.share < 1.0)
+      kept = forced + units_below_mass(smem, scores, candidates, share_of_mass + 1) - (mass > share_of_mass ? 1 : 0);
   } else {
-    unsigned long long const wanted = 1ULL + static_cast<unsigned long long>(p.share * static_cast<double>(mass));
-    std::int64_t const cover =
-        p.share >= 1.0 ? std::int64_t{candidates} - infinite : units_below_mass(smem, scores, candidates, wanted);
-    std::int64_t const most = p.most_units == 0 ? candidates : min(std::int64_t{candidates}, p.most_units);
-    kept = min(max(max(cover, p.floor_units), std::int64_t{1}), most);
+    if (p.rule == CoverageRule::above_cut)
+      kept = open - static_cast<std::int32_t>(block_sum<Traits>(none, smem.count_of_warps));
+    else
+      kept = p.share >= 1.0 ? open : units_below_mass(smem, scores, candidates, share_of_mass + 1);
   }
+  bool const bounded = p.rule == CoverageRule::crossing || p.rule == CoverageRule::above_cut;
+  kept = max(kept, bounded ? max(p.floor_units, std::int64_t{1}) : std::int64_t{1});
+  kept = min(kept, bounded && p.most_units > 0 ? min(p.most_units, std::int64_t{candidates}) : candidates);
   if (threadIdx.x == 0) *count = static_cast<std::int32_t>(kept);
 }
 
@@ -190,10 +200,10 @@ namespace lacuna {
 inline Status coverage(Cuda exec, CoverageArgs const& args) {
   if (Status s = args.check(); !s) return s;
   if (args.scores.count() == 0) return {};
-  cuda::CoverageParameters const p{args.scores.data,  args.scores.stride(0), args.scores.stride(1),
-                                   args.counts.data,  args.counts.stride(0), args.counts.stride(1),
-                                   args.share,        args.floor_units,      args.most_units,
-                                   args.after_anchors};
+  cuda::CoverageParameters const p{args.scores.data, args.scores.stride(0), args.scores.stride(1),
+                                   args.counts.data, args.counts.stride(0), args.counts.stride(1),
+                                   args.share,       args.floor_units,      args.most_units,
+                                   args.rule};
   dim3 const grid(static_cast<unsigned>(args.scores.extent(1)), static_cast<unsigned>(args.scores.extent(0)));
   if (args.scores.extent(2) > 16384)
     return cuda::launch(exec, grid, 512, 0, cuda::coverage_kernel<cuda::CoverageTraits<512>>, p);

@@ -4,9 +4,11 @@
 
 #include "lacuna/kernels/cuda/block_rows.cuh"
 #include "lacuna/kernels/cuda/dot_tile.cuh"
+#include "lacuna/kernels/cuda/group_mass_wgmma.cuh"
+#include "lacuna/kernels/cuda/group_rows.cuh"
 #include "lacuna/kernels/cuda/launch.cuh"
+#include "lacuna/kernels/cuda/path.cuh"
 #include "lacuna/kernels/cuda/primitives/warp.cuh"
-#include "lacuna/kernels/cuda/window_mass.cuh"
 #include "lacuna/kernels/group_mass.hpp"
 
 namespace lacuna::cuda {
@@ -23,58 +25,6 @@ struct GroupMassTraits {
   static constexpr std::int64_t stage_bytes = std::int64_t{row_bytes} * (Rows + Keys);
   static constexpr std::int64_t smem_bytes =
       (stages * stage_bytes > 4 * Rows * pitch ? stages * stage_bytes : 4 * Rows * pitch) + 16 * Rows;
-};
-
-/// Sizes of the groups, computed once for host and device.
-struct GroupSizes {
-  std::int32_t stride;
-  std::int32_t per_block;           // groups of a block
-  std::int32_t piece;               // groups of keys whose weights are summed at once
-  std::int32_t pieces, key_blocks;  // capacities
-
-  GroupSizes(std::int64_t max_len_k, std::int64_t stride_tokens, std::int64_t block_tokens, std::int64_t tile_keys)
-      : stride(static_cast<std::int32_t>(stride_tokens)),
-        per_block(static_cast<std::int32_t>(block_tokens / stride_tokens)),
-        piece(per_block < tile_keys ? per_block : static_cast<std::int32_t>(tile_keys)),
-        pieces(0),
-        key_blocks(static_cast<std::int32_t>((max_len_k + block_tokens - 1) / block_tokens)) {
-    pieces = key_blocks * (per_block / piece);
-  }
-};
-
-template <class T>
-struct GroupMassParameters {
-  DeviceProblem<T> problem;
-  BlockRows rows;
-  GroupSizes sizes;
-  float2* masses;  // [heads_q, groups of the chunk, pieces]: highest logit and sum of a piece, base 2
-  float* scores;
-  std::int64_t scores_stride_head, scores_stride_row;
-  std::int32_t first_row, chunk_rows;
-};
-
-/// Which group of queries a row of a tile is.
-struct QueryGroup {
-  bool there;
-  std::int32_t sequence, group, oldest;  // oldest: the first group of keys that any of its queries sees
-  std::int32_t len_q, len_k;
-
-  template <class T>
-  __device__ QueryGroup(GroupMassParameters<T> const& p, std::int32_t index) : there(false), sequence(-1), group(-1) {
-    oldest = len_q = len_k = 0;
-    if (index >= p.chunk_rows * p.sizes.per_block) return;
-    BlockRows::Row const row = p.rows.find(p.first_row + index / p.sizes.per_block);
-    if (!row.there) return;
-    std::int32_t const stride = p.sizes.stride, first_position = row.len_k - row.len_q;
-    group = row.block * p.sizes.per_block + index % p.sizes.per_block;
-    len_q = row.len_q;
-    len_k = row.len_k;
-    there = (group + 1) * stride > first_position && group * stride < row.len_k;
-    if (!there) return;
-    sequence = row.sequence;
-    std::int32_t const position = max(group * stride, first_position);
-    oldest = position < p.rows.window_tokens ? 0 : (position + 1 - p.rows.window_tokens) / stride;
-  }
 };
 
 /// Highest logit and sum of each piece of each row of the tile, whose logits lie in shared memory.
@@ -244,10 +194,20 @@ Status launch_group_mass(Cuda exec, GroupMassBatchArgs<T> const& args) {
                                  static_cast<std::int32_t>(args.first_row),
                                  static_cast<std::int32_t>(rows)};
   std::int64_t const groups = (args.problem.max_len_k + args.stride - 1) / args.stride;
-  dim3 const grid(static_cast<unsigned>((groups + Traits::keys - 1) / Traits::keys),
-                  static_cast<unsigned>((rows * sizes.per_block + Traits::rows - 1) / Traits::rows),
-                  static_cast<unsigned>(heads));
-  if (Status s = launch(exec, grid, Traits::threads, Traits::smem_bytes, group_mass_kernel<Traits>, p); !s) return s;
+  auto const grid = [&](std::int64_t keys_of_block, std::int64_t rows_of_block) {
+    return dim3(static_cast<unsigned>((groups + keys_of_block - 1) / keys_of_block),
+                static_cast<unsigned>((rows * sizes.per_block + rows_of_block - 1) / rows_of_block),
+                static_cast<unsigned>(heads));
+  };
+  using Hopper = GroupMassWgmmaTraits<T, Traits::dim>;
+  // Only where it is asked for: it has not been run on a device.
+  bool const hopper =
+      path() == Path::hopper && group_mass_wgmma_serves(sizes) && has_hopper_body(group_mass_wgmma_kernel<Hopper>);
+  Status s = hopper ? launch(exec, grid(Hopper::keys * Hopper::tiles_per_block, Hopper::rows), Hopper::threads,
+                             Hopper::smem_bytes, group_mass_wgmma_kernel<Hopper>, p)
+                    : launch(exec, grid(Traits::keys, Traits::rows), Traits::threads, Traits::smem_bytes,
+                             group_mass_kernel<Traits>, p);
+  if (!s) return s;
   return launch(exec, {static_cast<unsigned>(rows), static_cast<unsigned>(heads), 1}, 256, 0, join_groups_kernel<T>, p);
 }
 

@@ -2,9 +2,12 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <type_traits>
 
 #include "lacuna/core/exec.hpp"
 #include "lacuna/kernels/cuda/launch.cuh"
+#include "lacuna/kernels/cuda/primitives/fp8.cuh"
+#include "lacuna/kernels/cuda/primitives/launch_order.cuh"
 #include "lacuna/kernels/cuda/primitives/sequence.cuh"
 #include "lacuna/kernels/cuda/primitives/warp.cuh"
 #include "lacuna/kernels/page_bounds.hpp"
@@ -17,27 +20,73 @@ namespace lacuna {
 namespace cuda {
 
 /// Where new rows come from, and where they go.
-template <class T>
+template <class Kv>
 struct NewRows {
-  T const* k = nullptr;
-  T const* v = nullptr;
+  Kv const* k = nullptr;
+  Kv const* v = nullptr;
   std::int64_t k_stride_token = 0, k_stride_head = 0, v_stride_token = 0, v_stride_head = 0;
   std::int32_t const* cu_new = nullptr;
-  T* to_k = nullptr;
-  T* to_v = nullptr;
+  Kv* to_k = nullptr;
+  Kv* to_v = nullptr;
 };
 
-template <class T>
+template <class T, class Kv>
 struct BoundPages {
-  DeviceProblem<T> problem;                     // of its keys
+  DeviceProblem<T> problem;  // where rows lie
+  Kv const* k;
   std::int32_t new_tokens, page_tokens, pages;  // pages: the most of a head that new tokens can touch
   T* bounds;                                    // null: none are kept
   std::int64_t stride_sequence, stride_head, stride_page, stride_side;
+  bool in_one_cache_page;  // every page of bounds
 };
 
-/// grid: one warp per touched page of each head. Reads its keys once, writes two rows of bounds, and copies new rows.
-template <class T, bool Append>
-__global__ void __launch_bounds__(256) page_bounds_kernel(BoundPages<T> const args, NewRows<T> const fresh) {
+/// The least and the greatest of two channels at once; a NaN once taken stays. Nothing below sm_80, where no kernel
+/// runs.
+template <class T>
+struct ChannelRange {
+  std::uint32_t low, high;
+
+  __device__ __forceinline__ void clear() {
+    low = std::is_same_v<T, bfloat16> ? 0x7f807f80U : 0x7c007c00U;  // infinities
+    high = low | 0x80008000U;
+  }
+  __device__ __forceinline__ void widen(std::uint32_t both) { widen(both, both); }
+  __device__ __forceinline__ void widen(std::uint32_t least, std::uint32_t greatest) {
+#if __CUDA_ARCH__ >= 800
+    if constexpr (std::is_same_v<T, bfloat16>) {
+      asm("min.NaN.bf16x2 %0, %0, %1;" : "+r"(low) : "r"(least));
+      asm("max.NaN.bf16x2 %0, %0, %1;" : "+r"(high) : "r"(greatest));
+    } else {
+      asm("min.NaN.f16x2 %0, %0, %1;" : "+r"(low) : "r"(least));
+      asm("max.NaN.f16x2 %0, %0, %1;" : "+r"(high) : "r"(greatest));
+    }
+#endif
+  }
+};
+
+/// 4, 8 or 16 bytes of a row.
+template <int Words>
+struct __align__(4 * Words) RowPiece {
+  std::uint32_t words[Words];
+
+  /// Channels 2w and 2w + 1 as T, of e4m3 without their scale.
+  template <class T, class Kv>
+  __device__ __forceinline__ std::uint32_t pair(int w) const {
+    if constexpr (std::is_same_v<Kv, e4m3>)
+      return widen_e4m3<T>(words[w / 2], w % 2 == 0 ? kBytes01 : kBytes23);
+    else
+      return words[w];
+  }
+};
+
+/// grid: one warp per touched page of each head, its lanes on as many rows at once as fit. Reads the page's keys once,
+/// writes two rows of bounds, and copies new rows.
+template <class T, class Kv, int Words, bool Append>
+__global__ void __launch_bounds__(256) page_bounds_kernel(BoundPages<T, Kv> const args, NewRows<Kv> const fresh) {
+  using Piece = RowPiece<Words>;                                     // of bounds
+  using Stored = RowPiece<Words* static_cast<int>(sizeof(Kv)) / 2>;  // of keys and values
+  constexpr int kPiece = 2 * Words, kAtOnce = 8;                     // elements of a piece, pieces in flight of a lane
+  launch_after_earlier();
   DeviceProblem<T> const& problem = args.problem;
   unsigned const warp = blockIdx.x * 8 + static_cast<unsigned>(warp_id());
   unsigned const row = warp / static_cast<unsigned>(args.pages);
@@ -52,37 +101,62 @@ __global__ void __launch_bounds__(256) page_bounds_kernel(BoundPages<T> const ar
   std::int32_t const begin = page * args.page_tokens, end = min(len, begin + args.page_tokens);
   if (begin >= end || old == len) return;
 
-  for (int x = 2 * lane_id(); x < problem.dim; x += 64) {
-    float2 low{0.0F, 0.0F}, high{0.0F, 0.0F};
-    auto const widen = [&](std::int32_t token, std::uint32_t both) {
-      float2 const key = unpack2<T>(both);
-      bool const first = token == begin;  // a NaN once taken stays: no comparison with it holds
-      low.x = (first | (key.x != key.x) | (key.x < low.x)) ? key.x : low.x;
-      low.y = (first | (key.y != key.y) | (key.y < low.y)) ? key.y : low.y;
-      high.x = (first | (key.x != key.x) | (key.x > high.x)) ? key.x : high.x;
-      high.y = (first | (key.y != key.y) | (key.y > high.y)) ? key.y : high.y;
+  bool const together = args.in_one_cache_page;  // one look-up for all tokens
+  std::int64_t const base = together ? problem.offset(sequence, head, begin) : 0;
+  auto const offset = [&](std::int32_t token) {
+    return together ? base + (token - begin) * problem.stride_token : problem.offset(sequence, head, token);
+  };
+  int const pieces = problem.dim / kPiece, lanes = pieces < 32 && 32 % pieces == 0 ? pieces : 32;
+  int const rows_at_once = 32 / lanes;
+  int const sub_row = lane_id() / lanes;
+  std::int32_t const stored_end = !Append ? end : args.bounds == nullptr ? begin : min(end, old);
+  for (int piece = lane_id() - sub_row * lanes; piece < pieces; piece += 32) {
+    int const x = piece * kPiece;
+    ChannelRange<T> range[Words];
+#pragma unroll
+    for (int w = 0; w < Words; ++w) range[w].clear();
+    Stored held[kAtOnce];
+    auto const load = [&](std::int32_t first) {
+#pragma unroll
+      for (int i = 0; i < kAtOnce; ++i)  // past the end the last one again: it changes nothing
+        held[i] = *reinterpret_cast<Stored const*>(args.k +
+                                                   offset(min(first + i * rows_at_once + sub_row, stored_end - 1)) + x);
     };
-    auto const pair = [](T const* from) { return *reinterpret_cast<std::uint32_t const*>(from); };
-    std::int32_t const stored_end = !Append ? end : args.bounds == nullptr ? begin : min(end, old);
-#pragma unroll 4
-    for (std::int32_t token = begin; token < stored_end; ++token)
-      widen(token, pair(problem.k + problem.offset(sequence, head, token) + x));
+    if (begin < stored_end) load(begin);
     if constexpr (Append) {
-      for (std::int32_t token = max(begin, old); token < end; ++token) {
-        std::int64_t const from = first_new + (token - (len - news)), to = problem.offset(sequence, head, token) + x;
-        std::uint32_t const key = pair(fresh.k + from * fresh.k_stride_token + head * fresh.k_stride_head + x);
-        *reinterpret_cast<std::uint32_t*>(fresh.to_k + to) = key;
-        *reinterpret_cast<std::uint32_t*>(fresh.to_v + to) =
-            pair(fresh.v + from * fresh.v_stride_token + head * fresh.v_stride_head + x);
-        widen(token, key);
+      for (std::int32_t token = max(begin, old) + sub_row; token < end; token += rows_at_once) {
+        std::int64_t const from = first_new + (token - (len - news)), to = offset(token) + x;
+        Stored const k =
+            *reinterpret_cast<Stored const*>(fresh.k + from * fresh.k_stride_token + head * fresh.k_stride_head + x);
+        Stored const v =
+            *reinterpret_cast<Stored const*>(fresh.v + from * fresh.v_stride_token + head * fresh.v_stride_head + x);
+        *reinterpret_cast<Stored*>(fresh.to_k + to) = k;
+        *reinterpret_cast<Stored*>(fresh.to_v + to) = v;
+#pragma unroll
+        for (int w = 0; w < Words; ++w) range[w].widen(k.template pair<T, Kv>(w));
       }
     }
-    if (args.bounds != nullptr) {
-      T* const to =
-          args.bounds + sequence * args.stride_sequence + head * args.stride_head + page * args.stride_page + x;
-      *reinterpret_cast<std::uint32_t*>(to) = pack2<T>(low.x, low.y);
-      *reinterpret_cast<std::uint32_t*>(to + args.stride_side) = pack2<T>(high.x, high.y);
+    for (std::int32_t first = begin; first < stored_end;) {
+#pragma unroll
+      for (int i = 0; i < kAtOnce; ++i)
+#pragma unroll
+        for (int w = 0; w < Words; ++w) range[w].widen(held[i].template pair<T, Kv>(w));
+      first += kAtOnce * rows_at_once;
+      if (first < stored_end) load(first);
     }
+    if (args.bounds == nullptr) continue;
+    for (int other = lanes; other < 32; other *= 2)
+#pragma unroll
+      for (int w = 0; w < Words; ++w)
+        range[w].widen(__shfl_xor_sync(kAllLanes, range[w].low, other),
+                       __shfl_xor_sync(kAllLanes, range[w].high, other));
+    if (sub_row != 0) continue;
+    T* const to = args.bounds + sequence * args.stride_sequence + head * args.stride_head + page * args.stride_page + x;
+    Piece least, greatest;
+#pragma unroll
+    for (int w = 0; w < Words; ++w) least.words[w] = range[w].low, greatest.words[w] = range[w].high;
+    *reinterpret_cast<Piece*>(to) = least;
+    *reinterpret_cast<Piece*>(to + args.stride_side) = greatest;
   }
 }
 
@@ -96,35 +170,66 @@ BatchProblem<T> keys_alone(PageBoundsBatchArgs<T> const& args) {
   return problem;
 }
 
-template <class T, bool Append>
-Status launch_page_bounds(Cuda exec, PageBoundsBatchArgs<T> const& args, NewRows<T> const& fresh) {
-  auto const pairs_aligned = [](auto const* p, std::int64_t stride) {
-    return reinterpret_cast<std::uintptr_t>(p) % 4 == 0 && stride % 2 == 0;
+/// k and v: what args.kv describes, of T or e4m3.
+template <class T, class Kv, bool Append>
+Status launch_page_bounds(Cuda exec, PageBoundsBatchArgs<T> const& args, Kv const* k, Kv const* v,
+                          NewRows<Kv> const& fresh) {
+  constexpr bool kFp8 = std::is_same_v<Kv, e4m3>;
+  auto const aligned = [&](std::int64_t elements) {
+    auto const whole = [&](auto const* p, auto... strides) {
+      return reinterpret_cast<std::uintptr_t>(p) % (elements * static_cast<std::int64_t>(sizeof(*p))) == 0 &&
+             ((strides % elements == 0) && ...);
+    };
+    return whole(k, args.kv.stride_token, args.kv.stride_head, args.kv.stride_page) && whole(v) &&
+           whole(args.bounds.data, args.bounds.stride(0), args.bounds.stride(1), args.bounds.stride(2),
+                 args.bounds.stride(3)) &&
+           whole(fresh.k, fresh.k_stride_token, fresh.k_stride_head) &&
+           whole(fresh.v, fresh.v_stride_token, fresh.v_stride_head);
   };
-  if (!pairs_aligned(args.kv.k, args.kv.stride_token) || !pairs_aligned(args.kv.v, args.kv.stride_head) ||
-      !pairs_aligned(args.bounds.data, args.kv.stride_page) || !pairs_aligned(fresh.k, fresh.k_stride_token) ||
-      !pairs_aligned(fresh.v, fresh.v_stride_token))
-    return Status::invalid("page_bounds: on the device every row must begin at a multiple of 4 bytes");
+  bool const wide = aligned(8) && args.kv.dim % 8 == 0 && 256 % args.kv.dim == 0;
+  if (!wide && kFp8)
+    return Status::invalid(
+        "page_bounds: rows of eight bits must begin at multiples of 8 and have 8, 16, ... 256 channels", args.kv.dim,
+        256);
+  if (!aligned(2)) return Status::invalid("page_bounds: on the device every row must begin at a multiple of 4 bytes");
   // Without bounds a page is only a share of the work.
   std::int64_t const page_tokens = args.bounds.data != nullptr ? args.page_tokens : 16;
   std::int64_t const new_tokens = std::min(args.new_tokens, args.max_len_k);
   if (args.batch == 0 || new_tokens == 0) return {};
   std::int64_t const pages =
       std::min((new_tokens + page_tokens - 2) / page_tokens + 1, (args.max_len_k + page_tokens - 1) / page_tokens);
-  BoundPages<T> const bounds{DeviceProblem<T>(keys_alone(args)),
-                             static_cast<std::int32_t>(new_tokens),
-                             static_cast<std::int32_t>(page_tokens),
-                             static_cast<std::int32_t>(pages),
-                             args.bounds.data,
-                             args.bounds.stride(0),
-                             args.bounds.stride(1),
-                             args.bounds.stride(2),
-                             args.bounds.stride(3)};
+  BoundPages<T, Kv> const bounds{DeviceProblem<T>(keys_alone(args)),
+                                 k,
+                                 static_cast<std::int32_t>(new_tokens),
+                                 static_cast<std::int32_t>(page_tokens),
+                                 static_cast<std::int32_t>(pages),
+                                 args.bounds.data,
+                                 args.bounds.stride(0),
+                                 args.bounds.stride(1),
+                                 args.bounds.stride(2),
+                                 args.bounds.stride(3),
+                                 args.kv.page_table.data == nullptr || args.kv.page_tokens % page_tokens == 0};
   std::int64_t const warps = args.batch * args.kv.heads_kv * pages;
   if (warps > INT32_MAX)
     return Status::invalid("page_bounds: too many pages for one launch on the device", warps, INT32_MAX);
-  return launch(exec, dim3(static_cast<unsigned>((warps + 7) / 8)), dim3(256), 0, page_bounds_kernel<T, Append>, bounds,
-                fresh);
+  dim3 const grid(static_cast<unsigned>((warps + 7) / 8));
+  if constexpr (!kFp8)
+    if (!wide) return launch_overlapping(exec, grid, dim3(256), 0, page_bounds_kernel<T, Kv, 1, Append>, bounds, fresh);
+  return launch_overlapping(exec, grid, dim3(256), 0, page_bounds_kernel<T, Kv, 4, Append>, bounds, fresh);
+}
+
+/// The same tensors as new rows of a launch.
+template <class Kv, class Args>
+NewRows<Kv> new_rows(Args const& args) {
+  return {args.new_k.data,
+          args.new_v.data,
+          args.new_k.stride(0),
+          args.new_k.stride(1),
+          args.new_v.stride(0),
+          args.new_v.stride(1),
+          args.cu_new,
+          args.k,
+          args.v};
 }
 
 }  // namespace cuda
@@ -132,22 +237,26 @@ Status launch_page_bounds(Cuda exec, PageBoundsBatchArgs<T> const& args, NewRows
 template <class T>
 Status page_bounds(Cuda exec, PageBoundsBatchArgs<T> const& args) {
   if (Status s = args.check(); !s) return s;
-  return cuda::launch_page_bounds<T, false>(exec, args, {});
+  return cuda::launch_page_bounds<T, T, false>(exec, args, args.kv.k, args.kv.v, {});
+}
+
+template <class T>
+Status page_bounds(Cuda exec, Fp8PageBoundsBatchArgs<T> const& args) {
+  if (Status s = args.pages.check(); !s) return s;
+  return cuda::launch_page_bounds<T, e4m3, false>(exec, args.pages, args.k, args.k, {});
 }
 
 template <class T>
 Status append_kv(Cuda exec, AppendKvBatchArgs<T> const& args) {
   if (Status s = args.check(); !s) return s;
-  cuda::NewRows<T> const fresh{args.new_k.data,
-                               args.new_v.data,
-                               args.new_k.stride(0),
-                               args.new_k.stride(1),
-                               args.new_v.stride(0),
-                               args.new_v.stride(1),
-                               args.cu_new,
-                               args.k,
-                               args.v};
-  return cuda::launch_page_bounds<T, true>(exec, args.cache, fresh);
+  return cuda::launch_page_bounds<T, T, true>(exec, args.cache, args.cache.kv.k, args.cache.kv.v,
+                                              cuda::new_rows<T>(args));
+}
+
+template <class T>
+Status append_kv(Cuda exec, AppendFp8KvBatchArgs<T> const& args) {
+  if (Status s = args.check(); !s) return s;
+  return cuda::launch_page_bounds<T, e4m3, true>(exec, args.cache, args.k, args.v, cuda::new_rows<e4m3>(args));
 }
 
 }  // namespace lacuna

@@ -28,13 +28,18 @@ struct PageRow {
 template <class T>
 struct PageRows {
   DeviceProblem<T> problem;
-  std::int32_t const* units;  // [batch * heads, room], or null
-  std::int32_t const* counts;
-  std::int64_t room, counts_stride;
-  std::int32_t unit_tokens;
-  std::int32_t heads;  // of the index, per sequence
-  std::int32_t group;  // query heads of one of them
-  std::int32_t tiles;  // rows of work per head: of 16 pairs each, as many as max_len_q asks for
+  std::int32_t const* units = nullptr;  // [batch * heads, room], or null
+  std::int32_t const* counts = nullptr;
+  std::int64_t room = 0, counts_stride = 0;
+  std::int32_t unit_tokens = 1;
+  std::int32_t heads = 0;  // of the index, per sequence
+  std::int32_t group = 0;  // query heads of one of them
+  std::int32_t tiles = 0;  // rows of work per head: of 16 pairs each, as many as max_len_q asks for
+  // In place of the problem's keys and values, with a scale for each KV head.
+  e4m3 const* k8 = nullptr;
+  e4m3 const* v8 = nullptr;
+  float const* k_scales = nullptr;
+  float const* v_scales = nullptr;
 
   __device__ int count() const { return problem.batch * heads * tiles; }
   __device__ std::int32_t const* list(PageRow const& row) const {
@@ -107,13 +112,22 @@ __device__ __forceinline__ int block_sum(int (&sums)[Threads / 32], int x, int& 
   return before;
 }
 
+/// What a block needs to find its part, in shared memory.
+template <int Threads>
+struct PartShared {
+  static constexpr int kTries = 7;
+  int sums[2][Threads / 32], tries[Threads / 32][kTries];
+  PagePart found;
+};
+
 /// Called by all threads of a block. Reads the length or the count of every row.
 template <int Threads, int Parts, class T>
-__device__ PagePart cut_part(PageRows<T> const& rows, int part) {
+__device__ PagePart cut_part(PageRows<T> const& rows, int part, PartShared<Threads>& shared) {
   constexpr int kOwn = (Parts + Threads - 1) / Threads;  // rows whose chunks a thread remembers
-  constexpr int kTries = 7;
-  __shared__ int sums[2][Threads / 32], tries[Threads / 32][kTries];
-  __shared__ PagePart found;
+  constexpr int kTries = PartShared<Threads>::kTries;
+  auto& sums = shared.sums;
+  auto& tries = shared.tries;
+  PagePart& found = shared.found;
   int const count = rows.count(), own = (count + Threads - 1) / Threads;
   int const first = min(count, static_cast<int>(threadIdx.x) * own), last = min(count, first + own);
   int mine[kOwn], sum = 0;
@@ -186,7 +200,9 @@ __device__ PagePart cut_part(PageRows<T> const& rows, int part) {
     }
   }
   __syncthreads();
-  return found;
+  PagePart const own_part = found;
+  __syncthreads();  // `shared` is free again
+  return own_part;
 }
 
 }  // namespace lacuna::cuda

@@ -9,94 +9,108 @@
 
 namespace lacuna::cuda {
 
-/// A block of threads picks from one row. Warps own neighbouring parts of it; a row of up to `threads * in_registers`
-/// scores is read once and stays in registers, a longer one is read again by every pass.
-template <int InRegisters>
+/// A block of threads picks from one row. A thread holds 32 scores of a span, `threads` apart, so that what a warp
+/// keeps of a step is a word of a bitmap. A row of one span is read once and stays in registers; a longer one is read
+/// again by every pass.
+template <int Threads, bool OneSpan = true>
 struct PickBlocksTraits {
-  static constexpr int threads = 256, warps = threads / 32;
-  static constexpr int steps = InRegisters / 4;  // of 128 scores that a warp holds
-  static constexpr int digit_bits = 11, bins = 1 << digit_bits, bins_per_thread = bins / threads;
+  static constexpr int threads = Threads, warps = Threads / 32, steps = 32, span = Threads * steps;
+  static constexpr bool one_span = OneSpan;
+  static constexpr int bins = 1024, bins_per_thread = bins / Threads;
   static constexpr int short_list = 256;  // so few are ranked against each other instead of counted again
+  static constexpr int blocks_per_sm = Threads > 64 ? 1024 / Threads : 12;
 };
 
-/// Scores as integers in the same order, both zeros as one and NaN as -inf; 0 is below all of them.
+/// Scores as integers in the same order, both zeros as one and NaN as -inf.
 __device__ __forceinline__ std::uint32_t rank_of_score(float score) {
-  std::uint32_t const bits = __float_as_uint(score + 0.0F);
-  if ((bits & 0x7fffffffU) > 0x7f800000U) return 0x007fffffU;  // -inf
+  std::uint32_t const bits = __float_as_uint(fmaxf(score, -INFINITY) + 0.0F);
   return bits & 0x80000000U ? ~bits : bits | 0x80000000U;
 }
-
 __device__ __forceinline__ float score_of_rank(std::uint32_t rank) {
   return __uint_as_float(rank & 0x80000000U ? rank ^ 0x80000000U : ~rank);
 }
-inline constexpr std::uint32_t kHiddenRank = 0x007fffffU, kForcedRank = 0xff800000U;  // of the infinities
 
+template <class Traits>
 struct PickBlocksSmem {
-  std::uint32_t bins[2048];
-  std::uint32_t list[256];
-  std::uint32_t of_warps[8];
-  std::int32_t above[8], tied[8];
-  std::uint32_t low, high, forced, finite, listed, cut, taken;
+  alignas(16) std::uint32_t bins[Traits::bins];
+  float list[Traits::short_list];
+  std::uint32_t kept[Traits::threads], tied[Traits::threads];  // a span as bits
+  std::uint32_t lows[Traits::warps], highs[Traits::warps], of_warps[Traits::warps];
+  std::uint32_t listed, bin, inside, above;
+  float cut;
+  std::int32_t ties, equals;
 };
 
+/// The candidates of a row; NaN stands where there is none, which no comparison holds for, and a score that is NaN is
+/// -inf.
 template <class Traits>
 class RowOfScores {
  public:
   __device__ RowOfScores(float const* scores, std::int32_t count) : scores_(scores), count_(count) {
-    std::int32_t const per_warp = (count + Traits::warps - 1) / Traits::warps;
-    steps_ = (per_warp + 127) / 128;
-    first_ = static_cast<std::int32_t>(threadIdx.x / 32U) * steps_ * 128 + lane_id() * 4;
-    held_ = steps_ <= Traits::steps;
-#pragma unroll
-    for (int step = 0; step < Traits::steps; ++step)
-      if (held_ && step < steps_) load(step, ranks_[step]);
+    if constexpr (Traits::one_span) load(0, held_);
   }
+  __device__ std::int32_t count() const { return count_; }
 
-  /// f(step's first unit of this lane, four ranks), steps in order; 0 stands for what is no candidate.
+  /// f(first unit of the span, scores of this thread); those of steps beyond the row are not defined.
   template <class F>
-  __device__ void each(F const& f) const {
-    if (held_) {
+  __device__ __forceinline__ void each_span(F const& f) const {
+    if constexpr (Traits::one_span) {
+      f(0, held_);
+    } else {
+      for (std::int32_t first = 0; first < count_; first += Traits::span) {
+        float scores[Traits::steps];
+        load(first, scores);
+        f(first, scores);
+      }
+    }
+  }
+  /// f(score) for all of them, and for the NaN that fill the last step.
+  template <class F>
+  __device__ __forceinline__ void each(F const& f) const {
+    each_span([&](std::int32_t first, float const(&scores)[Traits::steps]) {
 #pragma unroll
-      for (int step = 0; step < Traits::steps; ++step)
-        if (step < steps_) f(first_ + step * 128, ranks_[step]);
-      return;
-    }
-    for (int step = 0; step < steps_; ++step) {
-      std::uint32_t ranks[4];
-      load(step, ranks);
-      f(first_ + step * 128, ranks);
-    }
+      for (int step = 0; step < Traits::steps; ++step) {
+        if (first + step * Traits::threads >= count_) break;
+        f(scores[step]);
+      }
+    });
+  }
+  /// How many NaN those are.
+  __device__ std::int32_t fill() const {
+    return (count_ + Traits::threads - 1) / Traits::threads * Traits::threads - count_;
   }
 
  private:
-  __device__ void load(int step, std::uint32_t (&ranks)[4]) const {
-    std::int32_t const at = first_ + step * 128;
-    float4 const scores = at + 4 <= count_
-                              ? *reinterpret_cast<float4 const*>(scores_ + at)
-                              : float4{at < count_ ? scores_[at] : 0.0F, at + 1 < count_ ? scores_[at + 1] : 0.0F,
-                                       at + 2 < count_ ? scores_[at + 2] : 0.0F, 0.0F};
-    ranks[0] = at < count_ ? rank_of_score(scores.x) : 0;
-    ranks[1] = at + 1 < count_ ? rank_of_score(scores.y) : 0;
-    ranks[2] = at + 2 < count_ ? rank_of_score(scores.z) : 0;
-    ranks[3] = at + 3 < count_ ? rank_of_score(scores.w) : 0;
+  __device__ __forceinline__ void load(std::int32_t first, float (&scores)[Traits::steps]) const {
+    std::int32_t const thread = static_cast<std::int32_t>(threadIdx.x);
+#pragma unroll
+    for (int step = 0; step < Traits::steps; ++step) {
+      std::int32_t const at = first + step * Traits::threads + thread;
+      if (at - thread >= count_) break;
+      scores[step] = at < count_ ? fmaxf(scores_[at], -INFINITY) : NAN;
+    }
   }
 
   float const* scores_;
-  std::int32_t count_, steps_, first_;
-  bool held_;
-  std::uint32_t ranks_[Traits::steps][4];
+  std::int32_t count_;
+  float held_[Traits::one_span ? Traits::steps : 1];
 };
 
-/// From the highest bin down: the bin that holds the `wanted`-th rank. Returns how many ranks stand above that bin, and
-/// puts the bin into smem.cut and its size into smem.taken.
+/// From the highest bin down: smem.bin becomes the bin that holds the `wanted`-th score, smem.inside its size and
+/// smem.above how many lie above it.
 template <class Traits>
-__device__ std::int32_t find_bin(PickBlocksSmem& smem, std::int32_t wanted) {
-  int const thread = static_cast<int>(threadIdx.x), warp = thread / 32;
-  int const top = Traits::bins - 1 - thread * Traits::bins_per_thread;
-  std::uint32_t own[Traits::bins_per_thread], sum = 0;
+__device__ void find_bin(PickBlocksSmem<Traits>& smem, std::uint32_t wanted) {
+  constexpr int kOwn = Traits::bins_per_thread;
+  struct alignas(kOwn > 4 ? 16 : 4 * kOwn) Bins {
+    std::uint32_t of[kOwn];
+  };
+  int const thread = static_cast<int>(threadIdx.x), warp = thread / 32, place = Traits::threads - 1 - thread;
+  Bins const own = reinterpret_cast<Bins const*>(smem.bins)[place];
+  std::uint32_t sum = 0;
 #pragma unroll
-  for (int i = 0; i < Traits::bins_per_thread; ++i) sum += own[i] = smem.bins[top - i];
+  for (int i = 0; i < kOwn; ++i) sum += own.of[i];
   std::uint32_t before = sum;
+#pragma unroll
   for (int lanes = 1; lanes < 32; lanes *= 2) {
     std::uint32_t const from = __shfl_up_sync(kAllLanes, before, lanes);
     if (lane_id() >= lanes) before += from;
@@ -105,184 +119,196 @@ __device__ std::int32_t find_bin(PickBlocksSmem& smem, std::int32_t wanted) {
   __syncthreads();
   for (int w = 0; w < warp; ++w) before += smem.of_warps[w];
   before -= sum;
-  auto const want = static_cast<std::uint32_t>(wanted);
-  if (before < want && want <= before + sum) {
+  if (before < wanted && wanted <= before + sum) {
 #pragma unroll
-    for (int i = 0; i < Traits::bins_per_thread; ++i) {
-      if (before < want && want <= before + own[i]) {
-        smem.cut = static_cast<std::uint32_t>(top - i);
-        smem.taken = own[i];
-        smem.listed = before;
+    for (int i = kOwn - 1; i >= 0; --i) {
+      if (before < wanted && wanted <= before + own.of[i]) {
+        smem.bin = static_cast<std::uint32_t>(place * kOwn + i);
+        smem.inside = own.of[i];
+        smem.above = before;
       }
-      before += own[i];
+      before += own.of[i];
     }
   }
   __syncthreads();
-  return static_cast<std::int32_t>(smem.listed);
 }
 
-/// Which bin a rank falls into, for ranks in [low, high]. By value at first: scores lie about evenly there, while their
-/// patterns crowd in a few octaves. By pattern where that was not fine enough, which comes to an end.
-struct Digits {
-  std::uint32_t low, high;
-  int shift;         // by pattern
-  float first, per;  // by value: bins per unit of score; 0: by pattern
+/// Bins of equal steps between two scores: scores lie about evenly there, while their patterns crowd in a few octaves.
+struct ValueBins {
+  float per, first;
 
-  template <class Traits>
-  static __device__ Digits of(std::uint32_t low, std::uint32_t high, bool by_value) {
-    Digits d{low, high, max(32 - __clz(static_cast<int>(high - low)) - Traits::digit_bits, 0), score_of_rank(low),
-             0.0F};
-    float const per = static_cast<float>(Traits::bins) / (score_of_rank(high) - d.first);
-    if (by_value && per > 0.0F && per < 1e30F) d.per = per;
-    return d;
+  static constexpr std::uint32_t zero = 0x4b000000U;  // 2^23, whose last bits count
+  __device__ std::uint32_t operator()(float score, int last) const {
+    float const share = __saturatef(fmaf(score, per, first));  // NaN gives 0
+    return __float_as_uint(fmaf(share, static_cast<float>(last), 0x1p23F)) - zero;
   }
-  __device__ bool has(std::uint32_t rank) const { return rank >= low && rank <= high; }
-  __device__ std::uint32_t bin(std::uint32_t rank, int last) const {
-    if (per == 0.0F) return (rank - low) >> shift;
-    return static_cast<std::uint32_t>(min(static_cast<int>((score_of_rank(rank) - first) * per), last));
-  }
+  __device__ bool sound() const { return per > 0.0F && per < 1e30F && fabsf(first) < 1e30F; }
 };
 
-/// The `wanted`-th highest rank of the row (1 is the highest); `ties` becomes how many of its equals are to be kept.
+/// Bins between the lowest and the highest of a quarter of the row's scores, infinities left out. What lies beyond
+/// falls into the outer bins.
 template <class Traits>
-__device__ std::uint32_t find_cut(PickBlocksSmem& smem, RowOfScores<Traits> const& row, std::int32_t wanted,
-                                  std::int32_t& ties) {
-  int const thread = static_cast<int>(threadIdx.x);
-  constexpr int kLast = Traits::bins - 1;
-  std::uint32_t low = 0xffffffffU, high = 0, forced = 0, finite = 0;
-  row.each([&](std::int32_t, std::uint32_t const(&ranks)[4]) {
-    for (std::uint32_t rank : ranks) {
-      forced += rank == kForcedRank;
-      if (rank <= kHiddenRank || rank == kForcedRank) continue;
-      ++finite;
-      low = min(low, rank);
-      high = max(high, rank);
+__device__ ValueBins bins_for(PickBlocksSmem<Traits>& smem, RowOfScores<Traits> const& row) {
+  float low = INFINITY, high = -INFINITY;
+  row.each_span([&](std::int32_t first, float const(&scores)[Traits::steps]) {
+#pragma unroll
+    for (int step = 0; step < Traits::steps; step += 4) {
+      if (first + step * Traits::threads >= row.count()) break;
+      float const score = scores[step];
+      low = fminf(low, score == -INFINITY ? NAN : score);
+      high = fmaxf(high, score == INFINITY ? NAN : score);
     }
   });
-  if (thread == 0) smem.low = 0xffffffffU, smem.high = smem.forced = smem.finite = 0;
-  __syncthreads();
-  low = warp_min(low);
-  high = warp_max(high);
-  forced = warp_sum(forced);
-  finite = warp_sum(finite);
+  std::uint32_t const lowest = warp_min(rank_of_score(low)), highest = warp_max(rank_of_score(high));
   if (lane_id() == 0) {
-    atomicMin(&smem.low, low);
-    atomicMax(&smem.high, high);
-    atomicAdd(&smem.forced, forced);
-    atomicAdd(&smem.finite, finite);
+    smem.lows[threadIdx.x / 32U] = lowest;
+    smem.highs[threadIdx.x / 32U] = highest;
   }
   __syncthreads();
-  low = smem.low;
-  high = smem.high;
-  ties = wanted;
-  if (wanted <= static_cast<std::int32_t>(smem.forced)) return kForcedRank;
-  wanted -= static_cast<std::int32_t>(smem.forced);
-  ties = wanted - static_cast<std::int32_t>(smem.finite);
-  if (ties > 0) return kHiddenRank;
-  for (bool by_value = true; low != high; by_value = false) {
-    Digits const digits = Digits::of<Traits>(low, high, by_value);
-    for (int bin = thread; bin < Traits::bins; bin += Traits::threads) smem.bins[bin] = 0;
-    __syncthreads();
-    row.each([&](std::int32_t, std::uint32_t const(&ranks)[4]) {
-      for (std::uint32_t rank : ranks)
-        if (digits.has(rank)) atomicAdd(&smem.bins[digits.bin(rank, kLast)], 1U);
-    });
-    __syncthreads();
-    wanted -= find_bin<Traits>(smem, wanted);
-    std::uint32_t const inside = smem.taken, cut = smem.cut;
-    auto const is_inside = [&](std::uint32_t rank) { return digits.has(rank) && digits.bin(rank, kLast) == cut; };
-    __syncthreads();
-    if (thread == 0) smem.listed = 0, smem.low = 0xffffffffU, smem.high = 0;
-    __syncthreads();
-    if (inside <= Traits::short_list) {
-      row.each([&](std::int32_t, std::uint32_t const(&ranks)[4]) {
-        for (std::uint32_t rank : ranks)
-          if (is_inside(rank)) smem.list[atomicAdd(&smem.listed, 1U)] = rank;
-      });
-      __syncthreads();
-      for (std::uint32_t i = static_cast<std::uint32_t>(thread); i < inside; i += Traits::threads) {
-        std::uint32_t const own = smem.list[i];
-        std::int32_t above = 0, equal = 0;
-        for (std::uint32_t other = 0; other < inside; ++other) {
-          above += smem.list[other] > own;
-          equal += smem.list[other] == own;
-        }
-        if (above < wanted && wanted <= above + equal) {  // by every one of the equals, alike
-          smem.cut = own;
-          smem.taken = static_cast<std::uint32_t>(wanted - above);
-        }
-      }
-      __syncthreads();
-      ties = static_cast<std::int32_t>(smem.taken);
-      return smem.cut;
-    }
-    low = 0xffffffffU;
-    high = 0;
-    row.each([&](std::int32_t, std::uint32_t const(&ranks)[4]) {
-      for (std::uint32_t rank : ranks)
-        if (is_inside(rank)) {
-          low = min(low, rank);
-          high = max(high, rank);
-        }
-    });
-    low = warp_min(low);
-    high = warp_max(high);
-    if (lane_id() == 0) {
-      atomicMin(&smem.low, low);
-      atomicMax(&smem.high, high);
-    }
-    __syncthreads();
-    low = smem.low;
-    high = smem.high;
+  std::uint32_t of_all[2] = {smem.lows[0], smem.highs[0]};
+  for (int w = 1; w < Traits::warps; ++w) {
+    of_all[0] = min(of_all[0], smem.lows[w]);
+    of_all[1] = max(of_all[1], smem.highs[w]);
   }
-  ties = wanted;
-  return low;
+  float const from = score_of_rank(of_all[0]), per = 1.0F / (score_of_rank(of_all[1]) - from);
+  return {per, -from * per};
 }
 
-/// Writes the units above the cut and the first `ties` at it, ascending.
 template <class Traits>
-__device__ void write_picked(PickBlocksSmem& smem, RowOfScores<Traits> const& row, std::uint32_t cut, std::int32_t ties,
-                             std::int32_t* out) {
-  int const warp = static_cast<int>(threadIdx.x / 32U);
-  std::int32_t above = 0, tied = 0;
-  row.each([&](std::int32_t, std::uint32_t const(&ranks)[4]) {
-    for (std::uint32_t rank : ranks) {
-      above += rank > cut;
-      tied += rank == cut;
-    }
+__device__ void clear_bins(PickBlocksSmem<Traits>& smem) {
+  for (int i = static_cast<int>(threadIdx.x); i < Traits::bins / 4; i += Traits::threads)
+    reinterpret_cast<uint4*>(smem.bins)[i] = {0, 0, 0, 0};
+  if (threadIdx.x == 0) smem.listed = 0;
+}
+
+/// smem.cut becomes the `wanted`-th highest score (1 is the highest), smem.equals how many scores equal it, and
+/// smem.ties how many of those are to be kept. False where the bins were too coarse for that.
+template <class Traits>
+__device__ bool find_cut_by_value(PickBlocksSmem<Traits>& smem, RowOfScores<Traits> const& row, std::int32_t wanted) {
+  int const thread = static_cast<int>(threadIdx.x);
+  clear_bins(smem);
+  ValueBins const bins = bins_for(smem, row);
+  if (!bins.sound()) return false;
+  row.each([&](float score) { atomicAdd(&smem.bins[bins(score, Traits::bins - 1)], 1U); });
+  __syncthreads();
+  if (thread == Traits::threads - 1) smem.bins[0] -= static_cast<std::uint32_t>(row.fill());  // its own
+  find_bin(smem, static_cast<std::uint32_t>(wanted));
+  std::uint32_t const bin = smem.bin, inside = smem.inside;
+  if (inside > Traits::short_list) return false;
+  row.each([&](float score) {
+    if (bins(score, Traits::bins - 1) == bin && score == score) smem.list[atomicAdd(&smem.listed, 1U)] = score;
   });
-  above = warp_sum(above);
-  tied = warp_sum(tied);
-  if (lane_id() == 0) {
-    smem.above[warp] = above;
-    smem.tied[warp] = tied;
+  __syncthreads();
+  std::int32_t const more = wanted - static_cast<std::int32_t>(smem.above);
+  for (std::uint32_t i = static_cast<std::uint32_t>(thread); i < inside; i += Traits::threads) {
+    float const own = smem.list[i];
+    std::int32_t above = 0, equals = 0;
+    for (std::uint32_t other = 0; other < inside; ++other) {
+      above += smem.list[other] > own;
+      equals += smem.list[other] == own;
+    }
+    if (above < more && more <= above + equals) {  // by every one of the equals, alike
+      smem.cut = own;
+      smem.equals = equals;
+      smem.ties = more - above;
+    }
   }
   __syncthreads();
-  above = tied = 0;
-  for (int w = 0; w < warp; ++w) {
-    above += smem.above[w];
-    tied += smem.tied[w];
+  return true;
+}
+
+/// The same for any scores, ten bits of their ranks at a time.
+template <class Traits>
+__device__ void find_cut_by_rank(PickBlocksSmem<Traits>& smem, RowOfScores<Traits> const& row, std::int32_t wanted) {
+  std::uint32_t prefix = 0;
+  int above = 32;
+  for (int shift = 22; above > 0; shift = max(shift - 10, 0)) {
+    __syncthreads();
+    clear_bins(smem);
+    __syncthreads();
+    row.each([&](float score) {
+      std::uint32_t const rank = rank_of_score(score);
+      bool const has = score == score && (above == 32 || rank >> above == prefix);
+      if (has) atomicAdd(&smem.bins[rank >> shift & ((1U << (above - shift)) - 1U)], 1U);
+    });
+    __syncthreads();
+    find_bin(smem, static_cast<std::uint32_t>(wanted));
+    wanted -= static_cast<std::int32_t>(smem.above);
+    prefix = prefix << (above - shift) | smem.bin;
+    above = shift;
   }
-  unsigned const before = (1U << lane_id()) - 1U;
-  row.each([&](std::int32_t unit, std::uint32_t const(&ranks)[4]) {
-    unsigned greater[4], equal[4];
-    std::int32_t lane_above = above, lane_tied = tied;
+  if (threadIdx.x == 0) {
+    smem.cut = score_of_rank(prefix);
+    smem.equals = static_cast<std::int32_t>(smem.inside);
+    smem.ties = wanted;
+  }
+  __syncthreads();
+}
+
+/// Sum over the threads before this one; `of_all` over all.
+template <class Traits>
+__device__ std::int32_t sum_before(PickBlocksSmem<Traits>& smem, std::int32_t own, std::int32_t& of_all) {
+  std::int32_t sum = own;
 #pragma unroll
-    for (int i = 0; i < 4; ++i) {
-      greater[i] = __ballot_sync(kAllLanes, ranks[i] > cut);
-      equal[i] = __ballot_sync(kAllLanes, ranks[i] == cut);
-      lane_above += __popc(greater[i] & before);
-      lane_tied += __popc(equal[i] & before);
-      above += __popc(greater[i]);
-      tied += __popc(equal[i]);
-    }
+  for (int lanes = 1; lanes < 32; lanes *= 2) {
+    std::int32_t const from = __shfl_up_sync(kAllLanes, sum, lanes);
+    if (lane_id() >= lanes) sum += from;
+  }
+  __syncthreads();
+  if (lane_id() == 31) smem.of_warps[threadIdx.x / 32U] = static_cast<std::uint32_t>(sum);
+  __syncthreads();
+  of_all = 0;
+  std::int32_t before = 0;
+  for (int w = 0; w < Traits::warps; ++w) {
+    if (w == static_cast<int>(threadIdx.x / 32U)) before = of_all;
+    of_all += static_cast<std::int32_t>(smem.of_warps[w]);
+  }
+  return before + sum - own;
+}
+
+/// Bit `lane` of word `step * warps + warp`: does the test hold for that score? Lane s writes the word of step s.
+template <class Traits, class Test>
+__device__ __forceinline__ void mark(std::uint32_t* words, float const (&scores)[Traits::steps], std::int32_t there,
+                                     Test const& test) {
+  std::uint32_t own = 0;
 #pragma unroll
-    for (int i = 0; i < 4; ++i) {
-      bool const tie = ranks[i] == cut;
-      if (ranks[i] > cut || (tie && lane_tied < ties)) out[lane_above + min(lane_tied, ties)] = unit + i;
-      lane_above += ranks[i] > cut;
-      lane_tied += tie;
+  for (int step = 0; step < Traits::steps; ++step) {
+    if (step * Traits::threads >= there) break;
+    unsigned const word = __ballot_sync(kAllLanes, test(scores[step]));
+    if (lane_id() == step) own = word;
+  }
+  words[lane_id() * Traits::warps + static_cast<int>(threadIdx.x / 32U)] = own;
+}
+
+/// Writes the units above smem.cut and the first smem.ties at it, ascending.
+template <class Traits>
+__device__ void write_picked(PickBlocksSmem<Traits>& smem, RowOfScores<Traits> const& row, std::int32_t* out) {
+  float const cut = smem.cut;
+  std::int32_t ties = smem.ties;
+  bool const all_ties = ties == smem.equals;
+  row.each_span([&](std::int32_t first, float const(&scores)[Traits::steps]) {
+    std::int32_t const there = row.count() - first;
+    if (all_ties) {
+      mark<Traits>(smem.kept, scores, there, [&](float score) { return score >= cut; });
+    } else {
+      mark<Traits>(smem.kept, scores, there, [&](float score) { return score > cut; });
+      mark<Traits>(smem.tied, scores, there, [&](float score) { return score == cut; });
     }
+    __syncthreads();
+    std::uint32_t word = smem.kept[threadIdx.x];
+    std::int32_t of_span = 0;
+    if (!all_ties) {
+      std::uint32_t tied = smem.tied[threadIdx.x];
+      std::int32_t const before = sum_before(smem, __popc(tied), of_span);
+      std::int32_t const mine = max(ties - before, 0);
+      while (__popc(tied) > mine) tied &= ~(0x80000000U >> __clz(static_cast<int>(tied)));
+      word |= tied;
+      ties = max(ties - of_span, 0);
+    }
+    std::int32_t at = sum_before(smem, __popc(word), of_span);
+    std::int32_t const unit = first + static_cast<std::int32_t>(threadIdx.x) * 32 - 1;
+    for (; word != 0; word &= word - 1) out[at++] = unit + __ffs(static_cast<int>(word));
+    out += of_span;
   });
 }
 
@@ -301,8 +327,9 @@ struct PickBlocksParameters {
 
 /// Grid: (rows of the chunk, heads). Reads a row's scores once, writes what it keeps.
 template <class Traits>
-__global__ void __launch_bounds__(Traits::threads) pick_blocks_kernel(__grid_constant__ PickBlocksParameters const p) {
-  __shared__ PickBlocksSmem smem;
+__global__ void __launch_bounds__(Traits::threads, Traits::blocks_per_sm)
+    pick_blocks_kernel(__grid_constant__ PickBlocksParameters const p) {
+  __shared__ PickBlocksSmem<Traits> smem;
   std::int32_t const chunk_row = static_cast<std::int32_t>(blockIdx.x), head = static_cast<std::int32_t>(blockIdx.y);
   std::int32_t const slot = p.first_row + chunk_row;
   BlockRows::Row const row = p.rows.find(slot);
@@ -324,9 +351,8 @@ __global__ void __launch_bounds__(Traits::threads) pick_blocks_kernel(__grid_con
   if (wanted == 0) return;
   RowOfScores<Traits> const scores(p.scores + head * p.scores_stride_head + chunk_row * p.scores_stride_row,
                                    candidates);
-  std::int32_t ties = 0;
-  std::uint32_t const cut = find_cut<Traits>(smem, scores, wanted, ties);
-  write_picked<Traits>(smem, scores, cut, ties, out);
+  if (!find_cut_by_value(smem, scores, wanted)) find_cut_by_rank(smem, scores, wanted);
+  write_picked(smem, scores, out);
 }
 
 template <class Traits>
@@ -344,9 +370,6 @@ Status pick_blocks(Cuda exec, PickBlocksBatchArgs<T> const& args) {
   if (Status s = args.check(); !s) return s;
   std::int64_t const rows = args.scores.extent(1), heads = args.scores.extent(0), units = args.scores.extent(2);
   if (args.problem.batch == 0 || rows == 0) return {};
-  if (args.scores.stride(0) % 4 != 0 || args.scores.stride(1) % 4 != 0 ||
-      reinterpret_cast<std::uintptr_t>(args.scores.data) % 16 != 0)
-    return Status::invalid("pick_blocks: rows of scores must begin at multiples of 16 bytes", args.scores.stride(1), 4);
   cuda::PickBlocksParameters const p{cuda::BlockRows(args.problem, args.index.block_tokens),
                                      args.scores.data,
                                      args.scores.stride(0),
@@ -360,9 +383,12 @@ Status pick_blocks(Cuda exec, PickBlocksBatchArgs<T> const& args) {
                                      args.index.counts.data,
                                      args.index.counts.stride(0),
                                      static_cast<std::int32_t>(args.first_row)};
-  if (units <= 2048) return cuda::launch_pick_blocks<cuda::PickBlocksTraits<8>>(exec, p, rows, heads);
-  if (units <= 4096) return cuda::launch_pick_blocks<cuda::PickBlocksTraits<16>>(exec, p, rows, heads);
-  return cuda::launch_pick_blocks<cuda::PickBlocksTraits<32>>(exec, p, rows, heads);
+  auto const with = [&]<class Traits>(Traits) { return cuda::launch_pick_blocks<Traits>(exec, p, rows, heads); };
+  if (units <= 64 * 32) return with(cuda::PickBlocksTraits<64>{});
+  if (units <= 128 * 32) return with(cuda::PickBlocksTraits<128>{});
+  if (units <= 256 * 32) return with(cuda::PickBlocksTraits<256>{});
+  if (units <= 512 * 32) return with(cuda::PickBlocksTraits<512>{});
+  return with(cuda::PickBlocksTraits<1024, false>{});
 }
 
 }  // namespace lacuna

@@ -8,6 +8,7 @@
 #include "lacuna/core/exec.hpp"
 #include "lacuna/kernels/cuda/launch.cuh"
 #include "lacuna/kernels/cuda/pick_top_rows.cuh"
+#include "lacuna/kernels/cuda/primitives/launch_order.cuh"
 #include "lacuna/kernels/pick_top.hpp"
 
 // The best units of each row by radix select. A row that fits is held in the registers of one block: where its highest
@@ -29,11 +30,12 @@ struct PickTopTraits {
 template <class Traits>
 __global__ void __launch_bounds__(Traits::threads) pick_row_kernel(PickRows const rows) {
   __shared__ PickShared<Traits::threads> shared;
+  launch_after_earlier();
   pick_row<Traits::threads, Traits::keys>(shared, rows, static_cast<int>(blockIdx.x));
 }
 
 using PickPiece = PickTopTraits<512, 16>;           // what one block of a long row owns
-inline constexpr std::int64_t kLongestRow = 16384;  // of one block: more would spill
+inline constexpr std::int64_t kLongestRow = 32768;  // of one block: more would spill
 
 struct LongPick {
   std::uint32_t* histograms = nullptr;  // [rows, 3, kBins]
@@ -104,7 +106,8 @@ __global__ void __launch_bounds__(Traits::threads) pick_piece_kernel(PickRows co
 
 template <class Traits>
 Status launch_pick_row(Cuda exec, PickRows const& rows, std::int64_t count) {
-  return launch(exec, dim3(static_cast<unsigned>(count)), dim3(Traits::threads), 0, pick_row_kernel<Traits>, rows);
+  return launch_overlapping(exec, dim3(static_cast<unsigned>(count)), dim3(Traits::threads), 0, pick_row_kernel<Traits>,
+                            rows);
 }
 
 template <int Step = 0>
@@ -124,7 +127,8 @@ inline Status pick_rows(Cuda exec, PickRows const& rows, std::int64_t count, Wor
   if (rows.units_most <= 1024) return launch_pick_row<PickTopTraits<128, 8>>(exec, rows, count);
   if (rows.units_most <= 4096) return launch_pick_row<PickTopTraits<256, 16>>(exec, rows, count);
   if (rows.units_most <= 8192) return launch_pick_row<PickTopTraits<512, 16>>(exec, rows, count);
-  if (rows.units_most <= kLongestRow) return launch_pick_row<PickTopTraits<512, 32>>(exec, rows, count);
+  if (rows.units_most <= 16384) return launch_pick_row<PickTopTraits<512, 32>>(exec, rows, count);
+  if (rows.units_most <= kLongestRow) return launch_pick_row<PickTopTraits<512, 64>>(exec, rows, count);
   if (cudaMemsetAsync(scratch.histograms, 0, static_cast<std::size_t>(count) * 3 * kBins * 4, exec.stream) !=
       cudaSuccess)
     return launched();
@@ -133,7 +137,7 @@ inline Status pick_rows(Cuda exec, PickRows const& rows, std::int64_t count, Wor
 
 }  // namespace cuda
 
-/// Nothing unless rows have more than 16384 units.
+/// Nothing unless rows have more than 32768 units.
 inline void reserve_pick_top(Cuda, std::int64_t rows, std::int64_t units, Workspace& memory) {
   cuda::reserve_long_pick(rows, units, memory);
 }

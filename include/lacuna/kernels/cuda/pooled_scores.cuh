@@ -6,6 +6,8 @@
 #include "lacuna/kernels/cuda/block_rows.cuh"
 #include "lacuna/kernels/cuda/dot_tile.cuh"
 #include "lacuna/kernels/cuda/launch.cuh"
+#include "lacuna/kernels/cuda/path.cuh"
+#include "lacuna/kernels/cuda/pooled_scores_wgmma.cuh"
 #include "lacuna/kernels/cuda/primitives/warp.cuh"
 #include "lacuna/kernels/pooled_scores.hpp"
 
@@ -23,15 +25,6 @@ struct PooledScoresTraits {
   static constexpr int stages = Stages;
   static constexpr std::int64_t smem_bytes = std::int64_t{row_bytes} * (Rows + stages * Keys) + 12 * Rows;
   static constexpr int blocks_per_sm = smem_bytes > 100 * 1024 || threads > 128 ? 1 : 2;  // two of 256 threads spill
-};
-
-struct PooledScoresParameters {
-  BlockRows rows;
-  bfloat16 const* queries;  // [heads_q, query_rows, 2, dim]
-  bfloat16 const* keys;     // [batch * heads_kv, key_blocks, 2, dim]
-  float* scores;
-  std::int64_t stride_head, stride_row;
-  std::int32_t query_rows, key_blocks, heads_kv, group, first_row, chunk_rows;
 };
 
 template <class Traits>
@@ -173,8 +166,21 @@ __global__ void __launch_bounds__(Traits::threads, Traits::blocks_per_sm)
   }
 }
 
-template <class Traits, Storage T>
-Status launch_pooled_scores(Cuda exec, PooledScoresBatchArgs<T> const& args) {
+template <class Traits>
+Status launch_pooled_scores(Cuda exec, PooledScoresParameters const& p) {
+  std::int64_t const keys = Traits::keys * Traits::tiles_per_block, rows = std::int64_t{p.chunk_rows} * p.group;
+  dim3 const grid(static_cast<unsigned>((p.key_blocks + keys - 1) / keys),
+                  static_cast<unsigned>((rows + Traits::rows - 1) / Traits::rows), static_cast<unsigned>(p.heads_kv));
+  return launch(exec, grid, Traits::threads, Traits::smem_bytes, pooled_scores_kernel<Traits>, p);
+}
+
+/// Hopper's kernel where there is one; else large tiles where a block may have 200 KB of shared memory, and small ones
+/// elsewhere, whose sums are the same.
+template <int Dim, Storage T>
+Status choose_pooled_scores(Cuda exec, PooledScoresBatchArgs<T> const& args) {
+  using Hopper = PooledScoresWgmmaTraits<Dim>;
+  using Large = PooledScoresTraits<Dim, Dim == 256 ? 64 : 128, Dim == 256 ? 64 : 128>;
+  using Small = PooledScoresTraits<Dim, Dim == 256 ? 32 : 64, Dim == 256 ? 32 : 64>;
   auto const narrow = [](std::int64_t x) { return static_cast<std::int32_t>(x); };
   PooledScoresParameters const p{BlockRows(args.problem, args.block_tokens),
                                  args.queries.data,
@@ -188,22 +194,13 @@ Status launch_pooled_scores(Cuda exec, PooledScoresBatchArgs<T> const& args) {
                                  narrow(args.problem.group()),
                                  narrow(args.first_row),
                                  narrow(args.scores.extent(1))};
-  std::int64_t const keys = Traits::keys * Traits::tiles_per_block, rows = std::int64_t{p.chunk_rows} * p.group;
-  dim3 const grid(static_cast<unsigned>((p.key_blocks + keys - 1) / keys),
-                  static_cast<unsigned>((rows + Traits::rows - 1) / Traits::rows), static_cast<unsigned>(p.heads_kv));
-  return launch(exec, grid, Traits::threads, Traits::smem_bytes, pooled_scores_kernel<Traits>, p);
-}
-
-/// Large tiles where a block may have 200 KB of shared memory, small ones elsewhere. The sums are the same.
-template <int Dim, Storage T>
-Status choose_pooled_scores(Cuda exec, PooledScoresBatchArgs<T> const& args) {
-  using Large = PooledScoresTraits<Dim, Dim == 256 ? 64 : 128, Dim == 256 ? 64 : 128>;
-  using Small = PooledScoresTraits<Dim, Dim == 256 ? 32 : 64, Dim == 256 ? 32 : 64>;
+  if (path() != Path::generic && has_hopper_body(pooled_scores_wgmma_kernel<Hopper>))
+    return launch_pooled_scores_wgmma<Hopper>(exec, p);
   int device = 0, most = 0;
   if (cudaGetDevice(&device) != cudaSuccess ||
       cudaDeviceGetAttribute(&most, cudaDevAttrMaxSharedMemoryPerBlockOptin, device) != cudaSuccess)
     return launched();
-  return most >= Large::smem_bytes ? launch_pooled_scores<Large>(exec, args) : launch_pooled_scores<Small>(exec, args);
+  return most >= Large::smem_bytes ? launch_pooled_scores<Large>(exec, p) : launch_pooled_scores<Small>(exec, p);
 }
 
 }  // namespace lacuna::cuda

@@ -76,26 +76,25 @@ struct QueryWindow {
 };
 
 /// Products become logits in base 2. The cap is asked for once, not for every product.
-template <class T, int Columns>
-__device__ __forceinline__ void make_logits(DeviceProblem<T> const& p, float (&products)[2][Columns][4]) {
+template <class T, int Count>
+__device__ __forceinline__ void make_logits(DeviceProblem<T> const& p, float (&products)[Count]) {
   float const scale = p.soft_cap > 0.0F ? p.scale : p.scale * kLog2E;
 #pragma unroll
-  for (auto& tiles : products)
-#pragma unroll
-    for (auto& tile : tiles)
-#pragma unroll
-      for (float& x : tile) x *= scale;
+  for (float& x : products) x *= scale;
   if (!(p.soft_cap > 0.0F)) return;
   float const steep = 2.0F * kLog2E / p.soft_cap, cap = p.soft_cap * kLog2E;
 #pragma unroll
+  for (float& x : products) {
+    float const power = x * steep > 64.0F ? 64.0F : x * steep;  // a NaN stays
+    x = cap - __fdividef(2.0F * cap, 1.0F + exp2_fast(power));
+  }
+}
+template <class T, int Columns>
+__device__ __forceinline__ void make_logits(DeviceProblem<T> const& p, float (&products)[2][Columns][4]) {
+#pragma unroll
   for (auto& tiles : products)
 #pragma unroll
-    for (auto& tile : tiles)
-#pragma unroll
-      for (float& x : tile) {
-        float const power = x * steep > 64.0F ? 64.0F : x * steep;  // a NaN stays
-        x = cap - __fdividef(2.0F * cap, 1.0F + exp2_fast(power));
-      }
+    for (auto& tile : tiles) make_logits(p, tile);
 }
 
 template <Storage T, int Dim>

@@ -5,7 +5,9 @@
 
 #include "lacuna/kernels/cuda/block_rows.cuh"
 #include "lacuna/kernels/cuda/launch.cuh"
+#include "lacuna/kernels/cuda/path.cuh"
 #include "lacuna/kernels/cuda/window_mass.cuh"
+#include "lacuna/kernels/cuda/window_mass_wgmma.cuh"
 #include "lacuna/kernels/cuda/window_sums.cuh"
 #include "lacuna/kernels/window_scores.hpp"
 
@@ -47,7 +49,6 @@ __global__ void __launch_bounds__(256)
 
 template <Storage T, int Dim>
 Status launch_window_scores(Cuda exec, WindowScoresBatchArgs<T> const& args) {
-  using Mass = WindowMassTraits<T, Dim>;
   BatchProblem<T> const& problem = args.problem;
   WindowSizes const sizes(shape_of(problem), args.window, window_tile_keys(Dim));
   Workspace memory = args.scratch;
@@ -61,9 +62,15 @@ Status launch_window_scores(Cuda exec, WindowScoresBatchArgs<T> const& args) {
     return static_cast<unsigned>((items + each - 1) / each);
   };
   auto const pairs = static_cast<unsigned>(problem.batch * problem.heads_kv());
-  Status s =
-      launch(exec, {static_cast<unsigned>(sizes.splits), count(problem.group() * sizes.window, Mass::rows), pairs},
-             Mass::threads, Mass::smem_bytes, window_mass_kernel<Mass>, p, sizes, scratch.masses);
+  auto const weigh = [&]<class Mass>(Mass, auto* kernel) {
+    dim3 const grid(static_cast<unsigned>(sizes.splits), count(problem.group() * sizes.window, Mass::rows), pairs);
+    return launch(exec, grid, Mass::threads, Mass::smem_bytes, kernel, p, sizes, scratch.masses);
+  };
+  using Mass = WindowMassTraits<T, Dim>;
+  using Hopper = WindowMassWgmmaTraits<T, Dim>;
+  // Only where it is asked for: it has not been run since its register counts were mended.
+  bool const hopper = path() == Path::hopper && p.scale > 0.0F && has_hopper_body(window_mass_wgmma_kernel<Hopper>);
+  Status s = hopper ? weigh(Hopper{}, window_mass_wgmma_kernel<Hopper>) : weigh(Mass{}, window_mass_kernel<Mass>);
   if (!s) return s;
   s = launch(exec, {count(sizes.heads * sizes.window, 256), 1, 1}, 256, 0, join_masses_kernel<T>, p, sizes,
              static_cast<float2 const*>(scratch.masses), scratch.lse);

@@ -21,6 +21,7 @@ struct BoxedTensor {
   std::array<cuuint64_t, 4> stride_bytes{};        // of the axes from the second on; multiples of 16
   std::array<cuuint32_t, 5> box{};                 // at most 256 each, the first 64
   std::array<cuuint32_t, 5> every{1, 1, 1, 1, 1};  // a box keeps only every so many elements of an axis
+  CUtensorMapL2promotion promotion = CU_TENSOR_MAP_L2_PROMOTION_L2_256B;
 };
 
 /// The driver's encoder without linking against the driver. Looked up for each launch: nothing is cached here.
@@ -43,7 +44,7 @@ inline Status encode_tensor_map(CUtensorMap& map, CUtensorMapDataType type, Boxe
   CUresult const result = reinterpret_cast<Encode>(entry)(
       &map, type, static_cast<cuuint32_t>(tensor.rank), const_cast<void*>(tensor.data), tensor.extents.data(),
       tensor.stride_bytes.data(), tensor.box.data(), tensor.every.data(), CU_TENSOR_MAP_INTERLEAVE_NONE,
-      CU_TENSOR_MAP_SWIZZLE_128B, CU_TENSOR_MAP_L2_PROMOTION_L2_256B, CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE);
+      CU_TENSOR_MAP_SWIZZLE_128B, tensor.promotion, CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE);
   if (result != CUDA_SUCCESS)
     return {Errc::launch_failed, "tensor_map: the driver refused the tensor", static_cast<std::int64_t>(result), 0};
   return {};

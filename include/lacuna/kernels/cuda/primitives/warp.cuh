@@ -101,4 +101,11 @@ __device__ __forceinline__ float load_float(bfloat16 const* p) {
 }
 __device__ __forceinline__ float load_float(half const* p) { return __half2float(reinterpret_cast<__half const&>(*p)); }
 
+/// Rounds to the storage type.
+__device__ __forceinline__ void store_float(float* to, float x) { *to = x; }
+template <class T>
+__device__ __forceinline__ void store_float(T* to, float x) {
+  *reinterpret_cast<std::uint16_t*>(to) = static_cast<std::uint16_t>(pack2<T>(x, 0.0F));
+}
+
 }  // namespace lacuna::cuda
