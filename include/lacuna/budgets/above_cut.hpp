@@ -4,6 +4,7 @@
 #include <limits>
 
 #include "lacuna/budgets/budget.hpp"
+#include "lacuna/kernels/coverage.hpp"
 
 namespace lacuna {
 
@@ -39,6 +40,14 @@ struct AboveCut {
       }
     return {};
   }
+
+#if LACUNA_CUDA
+  template <class U>
+  Status allot(Cuda exec, U const& unit, Scores scores, Counts counts) const {
+    return coverage(exec, {scores, counts, 1.0, unit.count(floor_tokens),
+                           most_tokens == 0 ? 0 : unit.count(most_tokens), CoverageRule::above_cut});
+  }
+#endif
 };
 
 }  // namespace lacuna

@@ -6,6 +6,7 @@
 
 #include "lacuna/budgets/budget.hpp"
 #include "lacuna/budgets/cut.hpp"
+#include "lacuna/kernels/share_pool.hpp"
 
 namespace lacuna {
 
@@ -39,6 +40,14 @@ struct AdaptiveHeads {
     for (std::int64_t row = 0; row < scores.extent(1); ++row) share_pool(share, units, scores, counts, row);
     return {};
   }
+
+#if LACUNA_CUDA
+  /// The heads of each sequence share a pool; `growth` may scale it with the sequence's length.
+  template <class U>
+  Status allot(Cuda exec, U const& unit, std::int64_t batch, Scores scores, Counts counts, Growth growth = {}) const {
+    return lacuna::share_pool(exec, {scores, counts, batch, tokens, unit.tokens(1), floor_share, growth});
+  }
+#endif
 
  private:
   /// A head keeps max(floor, units from the cut on): the floor holds its own best, so this is what the floors and one

@@ -39,6 +39,12 @@ inline constexpr bool kBeforeAnchors = requires {
   requires B::before_anchors;
 };
 
+/// On the device: every choice gets the limit of its row, whatever its length, as far as there are candidates.
+template <class B>
+inline constexpr bool kGivesItsLimit = requires {
+  requires B::gives_its_limit;
+};
+
 /// Units that each choose a number of columns and a number of diagonals.
 template <class U>
 concept UnitOfPairs = requires {
@@ -64,6 +70,15 @@ std::int64_t mean_units(B const& budget, U const& unit, int row, std::int64_t le
     return budget.mean(unit, row, len);
   else
     return budget.limit(unit, row, len);
+}
+
+/// For rows of one head, where they stream: a budget that tells heads apart has an allot for it.
+template <class B, class U>
+Status allot_rows(B const& budget, U const& unit, std::int64_t head, Scores scores, Counts counts) {
+  if constexpr (requires { budget.allot(Cpu{}, unit, head, scores, counts); })
+    return budget.allot(Cpu{}, unit, head, scores, counts);
+  else
+    return budget.allot(Cpu{}, unit, scores, counts);
 }
 
 /// A pool for all choices of the call: `tokens` for each on average, of which each is sure of a share.

@@ -6,6 +6,7 @@
 
 #include "lacuna/budgets/budget.hpp"
 #include "lacuna/budgets/cut.hpp"
+#include "lacuna/kernels/share_pool.hpp"
 
 namespace lacuna {
 
@@ -44,6 +45,15 @@ struct Dispersion {
     for (std::int64_t row = 0; row < scores.extent(1); ++row) share_pool(unit.count(tokens), scores, counts, row);
     return {};
   }
+
+#if LACUNA_CUDA
+  /// As AdaptiveHeads. Sums are added up in another order than on the CPU.
+  template <class U>
+  Status allot(Cuda exec, U const& unit, std::int64_t batch, Scores scores, Counts counts, Growth growth = {}) const {
+    return lacuna::share_pool(exec, {scores, counts, batch, tokens, unit.tokens(1), floor_share, growth,
+                                     spread == Spread::entropy ? PoolRule::entropy : PoolRule::mass_outside});
+  }
+#endif
 
  private:
   static double mass_of(float score) { return score > 0.0F && score < kForced ? double{score} : 0.0; }

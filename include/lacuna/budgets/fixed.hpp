@@ -10,6 +10,8 @@ namespace lacuna {
 
 /// The same number of tokens for every choice.
 struct FixedBudget {
+  static constexpr bool gives_its_limit = true;
+
   std::int64_t tokens = 1024;
 
   template <class U>

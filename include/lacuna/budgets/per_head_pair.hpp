@@ -4,6 +4,10 @@
 
 #include "lacuna/budgets/budget.hpp"
 
+#if LACUNA_CUDA
+#include "lacuna/kernels/cuda/candidates.cuh"
+#endif
+
 namespace lacuna {
 
 /// A number of columns and of diagonals for each head, found offline (MInference, arXiv 2407.02490: its default is
@@ -40,6 +44,18 @@ struct PerHeadPair {
       for (int row : {0, 1}) allotted(head, row) = std::min(counts(head, row), allotted(head, row));
     return {};
   }
+
+#if LACUNA_CUDA
+  /// The array is the host's here too: its numbers become part of the launch.
+  template <class U>
+  Status allot(Cuda exec, U const&, Counts allotted) const {
+    if (allotted.extent(0) == 0) return {};
+    if (counts.extent(0) == 0 || allotted.extent(0) % counts.extent(0) != 0)
+      return Status::invalid("per_head_pair: counts must have one row per head of scores", counts.extent(0),
+                             allotted.extent(0));
+    return cuda::limit_pairs(exec, counts, allotted);
+  }
+#endif
 };
 
 }  // namespace lacuna

@@ -5,9 +5,11 @@
 
 #include "lacuna/budgets/budget.hpp"
 #include "lacuna/budgets/fixed.hpp"
+#include "lacuna/kernels/share_pool.hpp"
 
 #if LACUNA_CUDA
 #include "lacuna/kernels/cuda/candidates.cuh"
+#include "lacuna/kernels/cuda/token_steps.cuh"
 #endif
 
 namespace lacuna {
@@ -53,7 +55,21 @@ struct Sublinear {
   }
 
 #if LACUNA_CUDA
-  /// By each choice's own candidates.
+  /// A pool by the longest head of its sequence.
+  template <class U>
+  Status allot(Cuda exec, U const& unit, std::int64_t batch, Scores scores, Counts counts) const requires
+      requires(B const b, Growth growth) {
+    b.allot(exec, unit, batch, scores, counts, growth);
+  }
+  { return inner.allot(exec, unit, batch, scores, counts, Growth{reference_tokens, exponent}); }
+  /// By the longest head of each sequence.
+  template <class U>
+  Status allot(Cuda exec, U const& unit, std::int64_t batch,
+               Counts counts) const requires std::same_as<B, FixedBudget> {
+    return cuda::limit_by_longest(exec, batch, counts,
+                                  cuda::PowerLimit{inner.tokens, reference_tokens, unit.tokens(1), exponent});
+  }
+  /// By each choice's own candidates: where choices are rows of queries.
   template <class U>
   Status allot(Cuda exec, U const& unit, Counts counts) const requires std::same_as<B, FixedBudget> {
     return cuda::limit_counts(exec, counts, U::rows > 1,

@@ -128,23 +128,46 @@ struct TopMass {
 #if LACUNA_CUDA
   template <class U>
   Status allot(Cuda exec, U const& unit, Scores scores, Counts counts) const {
-    return coverage(
-        exec, {scores, counts, share, unit.count(floor_tokens), most_tokens == 0 ? 0 : unit.count(most_tokens), false});
+    return coverage(exec,
+                    {scores, counts, share, unit.count(floor_tokens), most_tokens == 0 ? 0 : unit.count(most_tokens)});
   }
 #endif
 };
 
-/// Anchored units first, then the best others while what is kept holds less than a share of the row's attention
-/// (XAttention, arXiv 2503.16428). The scores of a row sum to 1, so that what the anchored units hold is what the
-/// others lack.
-struct AnchoredTopMass {
+namespace detail {
+
+/// Anchored units, and the best others until what is kept holds `share` of a row that sums to 1: these must hold what
+/// the anchored ones lack of it.
+inline std::int64_t units_after_anchors(float const* row, std::int64_t candidates, double share) {
+  std::int64_t const forced = std::count(row, row + candidates, std::numeric_limits<float>::infinity());
+  double const others = static_cast<double>(row_mass(row, candidates)) * 0x1p-40;
+  double const wanted = others - (1.0 - share);
+  if (wanted <= 0.0) return forced;
+  return forced + units_below_mass(row, candidates, static_cast<std::uint64_t>(std::ceil(wanted * 0x1p40)));
+}
+
+/// Anchored units, and the best others that hold at most `share` of what all others hold.
+inline std::int64_t units_within(float const* row, std::int64_t candidates, double share) {
+  constexpr float kAlways = std::numeric_limits<float>::infinity();
+  if (share >= 1.0) return candidates - std::count(row, row + candidates, -kAlways);
+  std::uint64_t const all = row_mass(row, candidates);
+  auto const most = static_cast<std::uint64_t>(share * static_cast<double>(all));
+  std::int64_t const cover = units_below_mass(row, candidates, most + 1);
+  return std::count(row, row + candidates, kAlways) + (all > most ? cover - 1 : cover);
+}
+
+/// A budget of nothing but a share, by one of these.
+template <CoverageRule Rule>
+struct ShareOfMass {
   static constexpr bool needs_mass = true;
 
   double share = 0.9;  // in [0, 1]
 
   template <class U>
   Status check(U const&) const {
-    return detail::check_share(share, "anchored_top_mass: share must be in [0, 1]; value and bound are in millionths");
+    return check_share(share, Rule == CoverageRule::within
+                                  ? "mass_within: share must be in [0, 1]; value and bound are in millionths"
+                                  : "anchored_top_mass: share must be in [0, 1]; value and bound are in millionths");
   }
 
   template <class U>
@@ -154,54 +177,32 @@ struct AnchoredTopMass {
 
   template <class U>
   Status allot(Cpu exec, U const&, Scores scores, Counts counts) const {
-    return detail::allot_each(exec, scores, counts, [&](float const* row, std::int64_t candidates) {
-      std::int64_t const forced = std::count(row, row + candidates, std::numeric_limits<float>::infinity());
-      // The others must hold share - (1 - theirs).
-      double const others = static_cast<double>(detail::row_mass(row, candidates)) * 0x1p-40;
-      double const wanted = others - (1.0 - share);
-      if (wanted <= 0.0) return forced;
-      auto const mass = static_cast<std::uint64_t>(std::ceil(wanted * 0x1p40));
-      return forced + detail::units_below_mass(row, candidates, mass);
+    return allot_each(exec, scores, counts, [&](float const* row, std::int64_t candidates) {
+      if constexpr (Rule == CoverageRule::within)
+        return units_within(row, candidates, share);
+      else
+        return units_after_anchors(row, candidates, share);
     });
   }
 
 #if LACUNA_CUDA
   template <class U>
   Status allot(Cuda exec, U const&, Scores scores, Counts counts) const {
-    return coverage(exec, {scores, counts, share, 1, 0, true});
+    return coverage(exec, {scores, counts, share, 1, 0, Rule});
   }
 #endif
 };
 
+}  // namespace detail
+
+/// Anchored units first, then the best others while what is kept holds less than a share of the row's attention
+/// (XAttention, arXiv 2503.16428). The scores of a row sum to 1, so that what the anchored units hold is what the
+/// others lack.
+using AnchoredTopMass = detail::ShareOfMass<CoverageRule::after_anchors>;
+
 /// Units of score +inf first, and then as many of the others, best first, as hold at most a share of the others' mass:
 /// the one that crosses the share is left out (SpargeAttn, arXiv 2502.18137). At least one unit; a share of 1 keeps all
 /// whose score is not -inf.
-struct MassWithin {
-  static constexpr bool needs_mass = true;
-
-  double share = 0.9;  // in [0, 1]
-
-  template <class U>
-  Status check(U const&) const {
-    return detail::check_share(share, "mass_within: share must be in [0, 1]; value and bound are in millionths");
-  }
-
-  template <class U>
-  std::int64_t limit(U const& unit, int, std::int64_t len) const {
-    return unit.candidates(len);
-  }
-
-  template <class U>
-  Status allot(Cpu exec, U const&, Scores scores, Counts counts) const {
-    return detail::allot_each(exec, scores, counts, [&](float const* row, std::int64_t candidates) {
-      constexpr float kAlways = std::numeric_limits<float>::infinity();
-      if (share >= 1.0) return candidates - std::count(row, row + candidates, -kAlways);
-      std::uint64_t const all = detail::row_mass(row, candidates);
-      auto const most = static_cast<std::uint64_t>(share * static_cast<double>(all));
-      std::int64_t const cover = detail::units_below_mass(row, candidates, most + 1);
-      return std::count(row, row + candidates, kAlways) + (all > most ? cover - 1 : cover);
-    });
-  }
-};
+using MassWithin = detail::ShareOfMass<CoverageRule::within>;
 
 }  // namespace lacuna

@@ -36,6 +36,12 @@ struct BatchKv {
   std::int64_t page_tokens = 0;
   std::int64_t stride_page = 0;  // between neighbouring physical pages
 
+  // What a store keeps beside them, as in KvView; empty unless it does.
+  TensorView<T const, 5> bounds{};  // [batch, heads_kv, pages, 2, dim]
+  std::int64_t bounds_page_tokens = 0;
+  TensorView<float, 3> mass{};                    // [batch, heads_kv, capacity]
+  TensorView<std::int32_t const, 3> positions{};  // [batch, heads_kv, capacity]
+
   constexpr bool paged() const { return page_table.data != nullptr; }
 };
 

@@ -68,6 +68,28 @@ struct AttendPagesBatchArgs {
   }
 };
 
+/// The same over keys and values of eight bits, a scale for each KV head: key x of head h is k[x] * k_scales[h].
+template <class T>
+struct AttendFp8PagesBatchArgs {
+  AttendPagesBatchArgs<T> pages;  // its problem's kv says where rows lie, strides in elements; its k and v are not read
+  e4m3 const* k = nullptr;
+  e4m3 const* v = nullptr;
+  TensorView<float const, 1> k_scales;  // [heads_kv], dense
+  TensorView<float const, 1> v_scales;
+
+  Status check() const {
+    AttendPagesBatchArgs<T> sixteen_bits = pages;
+    sixteen_bits.problem.kv.k = reinterpret_cast<T const*>(k);  // for the check alone
+    sixteen_bits.problem.kv.v = reinterpret_cast<T const*>(v);
+    if (Status s = sixteen_bits.check(); !s) return s;
+    for (auto const& scales : {k_scales, v_scales})
+      if (scales.data == nullptr || scales.extent(0) != pages.problem.heads_kv() || scales.stride(0) != 1)
+        return Status::invalid("attend_pages: scales of eight-bit rows must be [heads_kv], dense", scales.extent(0),
+                               pages.problem.heads_kv());
+    return {};
+  }
+};
+
 }  // namespace lacuna
 
 #include "lacuna/kernels/cpu/attend_pages.hpp"

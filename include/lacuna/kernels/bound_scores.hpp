@@ -41,7 +41,8 @@ struct BoundScoresBatchArgs {
   BatchProblem<T> problem;        // max_len_q is 1; keys and values are not read
   TensorView<T const, 5> bounds;  // [batch, heads_kv, pages, 2, dim], minimum and maximum adjacent
   std::int64_t page_tokens = 0;
-  TensorView<float, 2> scores;  // out [batch * heads, pages], heads being heads_kv or heads_q; dense rows
+  TensorView<float, 2> scores;            // out [batch * heads, pages], heads being heads_kv or heads_q; dense rows
+  TensorView<float const, 1> k_scales{};  // [heads_kv], of eight-bit keys; null: bounds are the keys' own
 
   std::int64_t heads() const { return scores.extent(0) / problem.batch; }
 
@@ -56,6 +57,9 @@ struct BoundScoresBatchArgs {
     if (scores.extent(0) != problem.batch * problem.heads_kv() && scores.extent(0) != problem.batch * problem.heads_q())
       return Status::invalid("bound_scores: scores must have one row per KV head or per query head of a sequence",
                              scores.extent(0), problem.batch * problem.heads_kv());
+    if (k_scales.data != nullptr && (k_scales.extent(0) != problem.heads_kv() || k_scales.stride(0) != 1))
+      return Status::invalid("bound_scores: k_scales must be null or [heads_kv], dense", k_scales.extent(0),
+                             problem.heads_kv());
     if (scores.stride(1) != 1)
       return Status::invalid("bound_scores: the last axis of scores must be dense", scores.stride(1), 1);
     std::int64_t const pages = (problem.max_len_k - 1) / page_tokens;

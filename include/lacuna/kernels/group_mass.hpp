@@ -61,6 +61,9 @@ struct GroupMassBatchArgs {
     if (scores.extent(0) != problem.heads_q() || scores.extent(2) * block_tokens < problem.max_len_k)
       return Status::invalid("group_mass: scores must be [heads_q, rows, key blocks]", scores.extent(2),
                              problem.max_len_k);
+    if (scores.stride(2) != 1)
+      return Status::invalid("group_mass: the last axis of scores must be dense", scores.stride(2), 1);
+    if (first_row < 0) return Status::invalid("group_mass: first_row must not be negative", first_row, 0);
     return {};
   }
 };

@@ -9,7 +9,8 @@ namespace lacuna {
 
 /// Joins attention over disjoint sets of keys into attention over their union, by the log-sum-exp of each part, in the
 /// order of the parts: the same parts give the same bits. A part without keys for a row, whose lse is -inf, adds
-/// nothing to it, whatever its out holds; a row without keys in any part gets 0 and -inf.
+/// nothing to it, whatever its out holds; a row without keys in any part gets 0 and -inf. On the device all pointers
+/// are the device's.
 template <Storage T>
 struct MergeStatesArgs {
   TensorView<T const, 4> part_out;      // [parts, len_q, heads_q, dim]
@@ -35,3 +36,7 @@ struct MergeStatesArgs {
 }  // namespace lacuna
 
 #include "lacuna/kernels/cpu/merge_states.hpp"
+
+#if LACUNA_CUDA
+#include "lacuna/kernels/cuda/merge_states.cuh"
+#endif

@@ -48,16 +48,43 @@ struct PageBoundsBatchArgs {
     if (max_len_k > bounds.extent(2) * page_tokens)
       return Status::invalid("page_bounds: more tokens than pages", max_len_k, bounds.extent(2) * page_tokens);
     if (kv.dim % 2 != 0) return Status::invalid("page_bounds: dim must be even on the device", kv.dim, 2);
+    std::int64_t strides = kv.stride_head | kv.stride_token | kv.stride_page;
+    for (int axis = 0; axis < 4; ++axis) strides |= bounds.stride(axis);
+    if (strides % 2 != 0)
+      return Status::invalid("page_bounds: strides of keys and bounds must be even on the device", strides, 2);
     return {};
   }
 };
+
+/// The same of eight-bit keys, whose bounds are exact in T: they leave out the scale of the head, as bound_scores
+/// expects.
+template <class T>
+struct Fp8PageBoundsBatchArgs {
+  PageBoundsBatchArgs<T> pages;  // its kv says where rows lie, strides in elements; its k and v are not read
+  e4m3 const* k = nullptr;
+};
+
+/// What new_k and new_v must be, of any element.
+template <class Kv>
+Status check_new_rows(TensorView<Kv const, 3> const& new_k, TensorView<Kv const, 3> const& new_v, bool ragged,
+                      std::int64_t heads_kv, std::int64_t dim, std::int64_t tokens) {
+  if (new_k.extents != new_v.extents || new_k.extent(1) != heads_kv || new_k.extent(2) != dim || new_k.stride(2) != 1 ||
+      new_v.stride(2) != 1)
+    return Status::invalid("append_kv: new_k and new_v must be [tokens, heads_kv, dim], the last axis dense",
+                           new_k.extent(1), heads_kv);
+  if (!ragged && new_k.extent(0) != tokens)
+    return Status::invalid("append_kv: without cu_new every sequence must have new_tokens", new_k.extent(0), tokens);
+  if (dim % 2 != 0) return Status::invalid("append_kv: dim must be even on the device", dim, 2);
+  return {};
+}
 
 /// Stores new keys and values behind those that a batch holds, and brings the bounds of their pages up to date in the
 /// same pass. All pointers are the device's.
 template <class T>
 struct AppendKvBatchArgs {
-  PageBoundsBatchArgs<T> cache;  // lens count the new tokens already; bounds.data may be null: none are kept
-  T* k = nullptr;                // cache.kv.k and cache.kv.v, to write
+  /// lens count the new tokens already; a head with 0 gets none of them. bounds.data may be null: none are kept.
+  PageBoundsBatchArgs<T> cache;
+  T* k = nullptr;  // cache.kv.k and cache.kv.v, to write
   T* v = nullptr;
   TensorView<T const, 3> new_k;  // [tokens, heads_kv, dim]; the last axis is dense
   TensorView<T const, 3> new_v;
@@ -67,15 +94,30 @@ struct AppendKvBatchArgs {
     if (k != cache.kv.k || v != cache.kv.v) return Status::invalid("append_kv: k and v must be those of the cache");
     if (cache.bounds.data != nullptr)
       if (Status s = cache.check(); !s) return s;
-    if (new_k.extents != new_v.extents || new_k.extent(1) != cache.kv.heads_kv || new_k.extent(2) != cache.kv.dim ||
-        new_k.stride(2) != 1 || new_v.stride(2) != 1)
-      return Status::invalid("append_kv: new_k and new_v must be [tokens, heads_kv, dim], the last axis dense",
-                             new_k.extent(1), cache.kv.heads_kv);
-    if (cu_new == nullptr && new_k.extent(0) != cache.batch * cache.new_tokens)
-      return Status::invalid("append_kv: without cu_new every sequence must have new_tokens", new_k.extent(0),
-                             cache.batch * cache.new_tokens);
-    if (cache.kv.dim % 2 != 0) return Status::invalid("append_kv: dim must be even on the device", cache.kv.dim, 2);
-    return {};
+    std::int64_t const strides = cache.kv.stride_head | cache.kv.stride_token | cache.kv.stride_page | new_k.stride(0) |
+                                 new_k.stride(1) | new_v.stride(0) | new_v.stride(1);
+    if (strides % 2 != 0) return Status::invalid("append_kv: strides of rows must be even on the device", strides, 2);
+    return check_new_rows(new_k, new_v, cu_new != nullptr, cache.kv.heads_kv, cache.kv.dim,
+                          cache.batch * cache.new_tokens);
+  }
+};
+
+/// The same for a cache of eight bits: the caller has divided by the heads' scales and quantised.
+template <class T>
+struct AppendFp8KvBatchArgs {
+  PageBoundsBatchArgs<T> cache;  // as Fp8PageBoundsBatchArgs has it; bounds.data may be null
+  e4m3* k = nullptr;
+  e4m3* v = nullptr;
+  TensorView<e4m3 const, 3> new_k;
+  TensorView<e4m3 const, 3> new_v;
+  std::int32_t const* cu_new = nullptr;
+
+  Status check() const {
+    if (k == nullptr || v == nullptr) return Status::invalid("append_kv: k and v must not be null");
+    if (cache.bounds.data != nullptr)
+      if (Status s = cache.check(); !s) return s;
+    return check_new_rows(new_k, new_v, cu_new != nullptr, cache.kv.heads_kv, cache.kv.dim,
+                          cache.batch * cache.new_tokens);
   }
 };
 

@@ -24,7 +24,10 @@ struct PickBlocksBatchArgs {
     if (Status s = problem.check(); !s) return s;
     if (index.offsets.data != nullptr)
       return Status::invalid("pick_blocks: on the device the rows of an index have room each; offsets must be null");
-    if (scores.extent(0) != index.heads() || counts.extent(0) != index.heads() || counts.extent(1) != scores.extent(1))
+    if (index.block_tokens < 1)
+      return Status::invalid("pick_blocks: block_tokens must be at least 1", index.block_tokens, 1);
+    if (scores.extent(0) != index.heads() || counts.extent(0) != index.heads() ||
+        counts.extent(1) != scores.extent(1) || index.blocks.extent(0) != index.heads())
       return Status::invalid("pick_blocks: scores, counts and the index must have the same heads and rows",
                              scores.extent(0), index.heads());
     if (first_row < 0 || first_row + scores.extent(1) > index.counts.extent(1))
@@ -33,6 +36,8 @@ struct PickBlocksBatchArgs {
     if (index.counts.extent(1) * index.room > index.blocks.extent(1))
       return Status::invalid("pick_blocks: the index has no room for that many blocks", index.blocks.extent(1),
                              index.counts.extent(1) * index.room);
+    if (index.blocks.stride(1) != 1 || index.counts.stride(1) != 1)
+      return Status::invalid("pick_blocks: the rows of an index must be dense", index.blocks.stride(1), 1);
     if (scores.stride(2) != 1)
       return Status::invalid("pick_blocks: the last axis of scores must be dense", scores.stride(2), 1);
     return {};

@@ -55,7 +55,7 @@ struct PickTopArgs {
 /// major; a row is a query head, or a KV head whose group shares the choice. All pointers are the device's.
 struct PickPagesBatchArgs {
   TensorView<float const, 2> scores;         // [rows, pages]; the last axis is dense
-  TensorView<std::int32_t const, 1> wanted;  // [rows], the current page not counted
+  TensorView<std::int32_t const, 1> wanted;  // [rows], the current page not counted; data may be null: all the room
   TensorView<std::int32_t const, 2> lens;    // [batch, heads_kv], tokens held, the newest included
   PageIndex index;                           // out; pages [rows, capacity], at least 1
   Workspace scratch;                         // as reserve_pick_top takes

@@ -49,12 +49,16 @@ struct PoolBlocksBatchArgs {
     if (block_tokens < 1) return Status::invalid("pool_blocks: block_tokens must be at least 1", block_tokens, 1);
     std::int64_t const rows = BlockIndex::first_row(problem.batch, problem.tokens_q(), block_tokens);
     std::int64_t const blocks = (problem.max_len_k + block_tokens - 1) / block_tokens;
-    if (queries.extent(0) != problem.heads_q() || queries.extent(1) < rows || queries.extent(3) != problem.dim())
+    if (queries.extent(0) != problem.heads_q() || queries.extent(1) < rows || queries.extent(2) != 2 ||
+        queries.extent(3) != problem.dim())
       return Status::invalid("pool_blocks: queries must be [heads_q, rows, 2, dim]", queries.extent(1), rows);
-    if (keys.extent(0) != problem.batch * problem.heads_kv() || keys.extent(1) < blocks ||
+    if (keys.extent(0) != problem.batch * problem.heads_kv() || keys.extent(1) < blocks || keys.extent(2) != 2 ||
         keys.extent(3) != problem.dim())
       return Status::invalid("pool_blocks: keys must be [batch * heads_kv, key blocks, 2, dim]", keys.extent(1),
                              blocks);
+    if (queries.strides != dense_view<bfloat16, 4>(queries.data, queries.extents).strides ||
+        keys.strides != dense_view<bfloat16, 4>(keys.data, keys.extents).strides)
+      return Status::invalid("pool_blocks: queries and keys must have no gaps", queries.stride(1), keys.stride(1));
     return {};
   }
 };

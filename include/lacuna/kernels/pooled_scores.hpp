@@ -44,10 +44,25 @@ struct PooledScoresBatchArgs {
 
   Status check() const {
     if (Status s = problem.check(); !s) return s;
+    if (block_tokens < 1) return Status::invalid("pooled_scores: block_tokens must be at least 1", block_tokens, 1);
+    if (queries.extent(0) != problem.heads_q() || queries.extent(2) != 2 || queries.extent(3) != problem.dim())
+      return Status::invalid("pooled_scores: queries must be [heads_q, rows, 2, dim]", queries.extent(3),
+                             problem.dim());
+    if (keys.extent(0) != problem.batch * problem.heads_kv() || keys.extent(1) * block_tokens < problem.max_len_k ||
+        keys.extent(2) != 2 || keys.extent(3) != problem.dim())
+      return Status::invalid("pooled_scores: keys must be [batch * heads_kv, key blocks, 2, dim]", keys.extent(1),
+                             problem.max_len_k);
+    if (queries.strides != dense_view<bfloat16 const, 4>(queries.data, queries.extents).strides ||
+        keys.strides != dense_view<bfloat16 const, 4>(keys.data, keys.extents).strides)
+      return Status::invalid("pooled_scores: queries and keys must have no gaps", queries.stride(1), keys.stride(1));
+    if (first_row < 0 || first_row + scores.extent(1) > queries.extent(1))
+      return Status::invalid("pooled_scores: there are not so many rows of queries", first_row + scores.extent(1),
+                             queries.extent(1));
     if (scores.extent(0) != problem.heads_q() || scores.extent(2) < keys.extent(1))
       return Status::invalid("pooled_scores: scores must be [heads_q, rows, key blocks]", scores.extent(2),
                              keys.extent(1));
-    if (scores.stride(0) % 2 != 0 || scores.stride(1) % 2 != 0 || scores.stride(2) != 1)
+    if (scores.stride(0) % 2 != 0 || scores.stride(1) % 2 != 0 || scores.stride(2) != 1 ||
+        reinterpret_cast<std::uintptr_t>(scores.data) % 8 != 0)
       return Status::invalid("pooled_scores: rows of scores must be dense and begin at even places", scores.stride(1),
                              2);
     return {};

@@ -79,6 +79,8 @@ struct WindowScoresBatchArgs {
     if (diagonals.data != nullptr && (diagonals.extent(0) != rows || diagonals.extent(1) < problem.max_len_k))
       return Status::invalid("window_scores: columns and diagonals must have the same extents", diagonals.extent(1),
                              problem.max_len_k);
+    if (columns.stride(1) != 1 || (diagonals.data != nullptr && diagonals.stride(1) != 1))
+      return Status::invalid("window_scores: rows of columns and diagonals must be dense", columns.stride(1), 1);
     if (diagonals.data != nullptr && reduction != WindowReduction::sum)
       return Status::invalid("window_scores: diagonals are plain sums; otherwise their data must be null");
     return {};

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <numeric>
 
+#include "lacuna/kv/batch_accumulating.hpp"
 #include "lacuna/kv/evicting.hpp"
 
 namespace lacuna {
@@ -15,6 +16,9 @@ class AccumulatingCache : private EvictingCache<T> {
 
  public:
   using Base::length;
+#if LACUNA_CUDA
+  using Batch = BatchAccumulatingCache<T>;
+#endif
 
   static std::size_t bytes(PagePool<T> const& pool, std::int64_t capacity_tokens, std::int64_t heads_kv,
                            std::int64_t bounds_page_tokens = 0) {

@@ -15,6 +15,9 @@ class EvictingCache : private PagedCache<T> {
  public:
   using Base::append, Base::bytes, Base::clear, Base::length, Base::view;
   using Base::Base;
+#if LACUNA_CUDA
+  using Batch = BatchEvictingCache<T>;
+#endif
 
   /// Keeps the tokens of `kept` alone; it was made for the lengths that the heads have now.
   Status retain(Cpu exec, TokenIndex const& kept) {

@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "lacuna/kernels/page_bounds.hpp"
+#include "lacuna/kv/batch_paged.hpp"
 #include "lacuna/kv/page_tables.hpp"
 
 namespace lacuna {
@@ -16,6 +17,9 @@ class PagedCache : private PageTables<T> {
 
  public:
   using Base::clear, Base::length;
+#if LACUNA_CUDA
+  using Batch = BatchPagedCache<T>;
+#endif
 
   static std::size_t bytes(PagePool<T> const& pool, std::int64_t capacity_tokens, std::int64_t heads_kv,
                            std::int64_t bounds_page_tokens = 0) {

@@ -5,6 +5,7 @@
 
 #include "lacuna/index/dense_index.hpp"
 #include "lacuna/index/page_index.hpp"
+#include "lacuna/kv/batch_streaming.hpp"
 #include "lacuna/kv/paged.hpp"
 #include "lacuna/kv/rope.hpp"
 
@@ -35,6 +36,9 @@ class StreamingCache : private PagedCache<T> {
 
  public:
   using Base::length;
+#if LACUNA_CUDA
+  using Batch = BatchStreamingCache<T>;
+#endif
 
   static std::size_t bytes(PagePool<T> const& pool, std::int64_t capacity_tokens, std::int64_t heads_kv,
                            StreamingRule const& rule = {}) {

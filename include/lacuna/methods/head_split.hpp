@@ -1,9 +1,12 @@
 #pragma once
 
 #include <algorithm>
+#include <array>
+#include <concepts>
 #include <type_traits>
 #include <utility>
 
+#include "lacuna/core/batch_problem.hpp"
 #include "lacuna/index/density.hpp"
 #include "lacuna/methods/batch.hpp"
 #include "lacuna/methods/plan.hpp"
@@ -101,9 +104,53 @@ AttentionOut<T> heads_of_out(AttentionOut<T> out, std::int64_t first_head, std::
 
 }  // namespace detail
 
+#if LACUNA_CUDA
+namespace detail {
+
+/// Some KV heads of every sequence of a batch, and the query heads that read them.
+template <class T>
+BatchProblem<T> heads_of_problem(BatchProblem<T> problem, std::int64_t first, std::int64_t heads) {
+  auto const keep = [&](auto& view, int axis, std::int64_t each) {
+    if (view.data != nullptr) view.data += first * each * view.strides[axis];
+    view.extents[axis] = heads * each;
+  };
+  std::int64_t const group = problem.group();
+  keep(problem.q, 1, group);
+  if (problem.sink_logits.data != nullptr) keep(problem.sink_logits, 0, group);
+  BatchKv<T>& kv = problem.kv;
+  kv.k += first * kv.stride_head;
+  kv.v += first * kv.stride_head;
+  kv.heads_kv = heads;
+  keep(kv.lens, 1, 1);
+  if (kv.paged()) keep(kv.page_table, 1, 1);
+  if (kv.bounds.data != nullptr) keep(kv.bounds, 1, 1);
+  if (kv.mass.data != nullptr) keep(kv.mass, 1, 1);
+  if (kv.positions.data != nullptr) keep(kv.positions, 1, 1);
+  return problem;
+}
+
+}  // namespace detail
+
+/// The same on the device, where neighbouring KV heads that take the same method are one part: a run of them.
+template <class FirstIndex, class SecondIndex>
+struct BatchSplitIndex {
+  static constexpr std::int64_t kMostRuns = 32;
+  struct Run {
+    std::int64_t first_head = 0, heads = 0;
+    bool takes_second = false;
+    FirstIndex first{};
+    SecondIndex second{};
+  };
+
+  std::array<Run, kMostRuns> runs{};
+  std::int64_t count = 0;
+};
+#endif
+
 /// One method for some heads of a layer and another for the rest, in one call. Who says which is who: GivenHeads by KV
 /// head, or a measurement, such as Divergence, by query head. Each part is a problem of its own. A prompt's parts
-/// follow each other, with all workers on each; those of a step run side by side.
+/// follow each other, with all workers on each; those of a step run side by side. On the device who is who must be the
+/// caller's knowledge, read by the host: GivenHeads.
 template <class First, class Second, class Chooser = GivenHeads>
 struct HeadSplit {
   static_assert(!forgets(First::moment) && !forgets(Second::moment),
@@ -174,7 +221,90 @@ struct HeadSplit {
                      });
   }
 
+#if LACUNA_CUDA
+  using BatchIndex = BatchSplitIndex<typename First::Index, typename Second::Index>;
+
+  Expected<Plan> plan(Cuda exec, BatchShape const& shape) const requires std::same_as<Chooser, GivenHeads> {
+    if (Status s = shape.check(); !s) return s;
+    if (Status s = check_runs(shape.each); !s) return s;
+    Workspace indices;
+    BatchIndex const index = make_index(shape, indices);
+    Plan all{indices.used_bytes(), 0};
+    for (std::int64_t r = 0; r < index.count; ++r) {
+      BatchShape const part = part_of(shape, index.runs[static_cast<std::size_t>(r)].heads);
+      Expected<Plan> const one =
+          index.runs[static_cast<std::size_t>(r)].takes_second ? second.plan(exec, part) : first.plan(exec, part);
+      if (!one) return one.status();
+      all.workspace_bytes = std::max(all.workspace_bytes, one->workspace_bytes);
+    }
+    return all;
+  }
+
+  BatchIndex make_index(BatchShape const& shape, Workspace& memory) const requires std::same_as<Chooser, GivenHeads> {
+    BatchIndex index;
+    for (std::int64_t head = 0; head < shape.each.heads_kv && index.count < BatchIndex::kMostRuns;) {
+      auto& run = index.runs[static_cast<std::size_t>(index.count++)];
+      run.first_head = head;
+      run.takes_second = chooser.second(head) != 0;
+      while (head < shape.each.heads_kv && (chooser.second(head) != 0) == run.takes_second) ++head;
+      run.heads = head - run.first_head;
+      if (run.takes_second)
+        run.second = second.make_index(part_of(shape, run.heads), memory);
+      else
+        run.first = first.make_index(part_of(shape, run.heads), memory);
+    }
+    return index;
+  }
+
+  template <Storage T>
+  Status select(Cuda exec, BatchProblem<T> const& problem, Workspace workspace, BatchIndex& index) const {
+    return each_run(problem, index, [&](auto const& method, BatchProblem<T> const& part, auto& of_part, std::int64_t) {
+      return method.select(exec, part, workspace, of_part);
+    });
+  }
+  template <Storage T>
+  Status run(Cuda exec, BatchProblem<T> const& problem, Workspace workspace, BatchIndex& index,
+             AttentionOut<T> const& out) const {
+    return each_run(
+        problem, index, [&](auto const& method, BatchProblem<T> const& part, auto& of_part, std::int64_t first_head) {
+          return method.run(exec, part, workspace, of_part, detail::heads_of_out(out, first_head, part.heads_q()));
+        });
+  }
+#endif
+
  private:
+#if LACUNA_CUDA
+  static BatchShape part_of(BatchShape shape, std::int64_t heads_kv) {
+    shape.each.heads_q = shape.each.group() * heads_kv;
+    shape.each.heads_kv = heads_kv;
+    return shape;
+  }
+  Status check_runs(Shape const& shape) const {
+    if (Status s = chooser.check(shape); !s) return s;
+    std::int64_t runs = 1;
+    for (std::int64_t head = 1; head < shape.heads_kv; ++head)
+      runs += (chooser.second(head) != 0) != (chooser.second(head - 1) != 0);
+    if (runs > BatchIndex::kMostRuns)
+      return Status::invalid("head_split: on the device heads of one method must lie in at most 32 runs", runs,
+                             BatchIndex::kMostRuns);
+    return {};
+  }
+  template <Storage T, class F>
+  Status each_run(BatchProblem<T> const& problem, BatchIndex& index, F const& f) const {
+    if (Status s = problem.check(); !s) return s;
+    if (Status s = check_runs(shape_of(problem).each); !s) return s;
+    for (std::int64_t r = 0; r < index.count; ++r) {
+      auto& run = index.runs[static_cast<std::size_t>(r)];
+      BatchProblem<T> const part = detail::heads_of_problem(problem, run.first_head, run.heads);
+      std::int64_t const first_head = run.first_head * problem.group();
+      Status const s =
+          run.takes_second ? f(second, part, run.second, first_head) : f(first, part, run.first, first_head);
+      if (!s) return s;
+    }
+    return {};
+  }
+#endif
+
   Shape part_of(Shape shape) const {
     shape.heads_q /= chooser.parts(shape);
     shape.heads_kv = 1;

@@ -53,6 +53,11 @@ struct Method {
   using Index = typename UnitType::Index;
   template <class T>
   using Store = KvStore<T>;
+#if LACUNA_CUDA
+  /// The same store for a batch, on the device.
+  template <class T>
+  using BatchStore = typename KvStore<T>::Batch;
+#endif
   static constexpr Moment moment = UnitType::moment;
 
   [[no_unique_address]] UnitType unit{};
@@ -124,7 +129,10 @@ struct Method {
     if (!selecting) return selecting.status();
     Workspace index_memory, attending;
     Index const index = make_index(shape, index_memory);
-    reserve_attend(exec, shape, index, attending);
+    if constexpr (forgets(moment))
+      reserve_attend(exec, shape, DenseIndex{}, attending);
+    else
+      reserve_attend(exec, shape, index, attending);
     return Plan{index_memory.used_bytes(), std::max(*selecting, attending.used_bytes())};
   }
   /// Bytes of workspace that select alone needs.
@@ -155,16 +163,21 @@ struct Method {
     Workspace const rest = all.rest();
     reserve_selecting(exec, shape, all);
     if (Status s = all.check("select: the workspace is smaller than planned"); !s) return s;
-    if (Status s = unit.count_candidates(exec, problem, selecting.candidates); !s) return s;
-    if (Status s = unit.count_candidates(exec, problem, selecting.counts); !s) return s;
-    if constexpr (kAllotsBlindly)
+    if constexpr (!kFillsTheRoom || !detail::kIgnoresCandidates<SelectorType>)
+      if (Status s = unit.count_candidates(exec, problem, selecting.candidates); !s) return s;
+    if constexpr (!kFillsTheRoom)
+      if (Status s = unit.count_candidates(exec, problem, selecting.counts); !s) return s;
+    if constexpr (!StreamedUnit<UnitType> && requires { budget.allot(exec, unit, problem.batch, selecting.counts); }) {
+      if (Status s = budget.allot(exec, unit, problem.batch, selecting.counts); !s) return s;
+    } else if constexpr (kAllotsBlindly && !kFillsTheRoom) {
       if (Status s = budget.allot(exec, unit, selecting.counts); !s) return s;
+    }
     if constexpr (StreamedUnit<UnitType>) {
       return select_rows(exec, problem, selecting, rest, index);
     } else {
       if (can_judge(selector, unit, shape.each))  // else counts keep all candidates, whatever their scores
         if (Status s = weigh(exec, problem, rest, selecting); !s) return s;
-      return unit.pick(exec, problem, selecting.scores, selecting.counts, rest, index);
+      return unit.pick(exec, problem, selecting.scores, kFillsTheRoom ? Counts{} : selecting.counts, rest, index);
     }
   }
 
@@ -172,7 +185,10 @@ struct Method {
   Status run(Cuda exec, BatchProblem<T> const& problem, Workspace workspace, Index& index,
              AttentionOut<T> const& out) const {
     if (Status s = select(exec, problem, workspace, index); !s) return s;
-    return attend(exec, problem, index, workspace, out);
+    if constexpr (forgets(moment))
+      return attend(exec, problem, DenseIndex{}, workspace, out);
+    else
+      return attend(exec, problem, index, workspace, out);
   }
 #endif
 
@@ -248,12 +264,12 @@ struct Method {
                Counts counts) const {
     if constexpr (kAllotsFirst) {
       if (Status s = selector.inner.score(exec, unit, problem, memory, chunk, scores); !s) return s;
-      if (Status s = budget.allot(Cpu{}, unit, scores, counts); !s) return s;
+      if (Status s = detail::allot_rows(budget, unit, chunk.head, scores, counts); !s) return s;
       selector.force(unit, problem, chunk, scores);
       return {};
     } else {
       if (Status s = selector.score(exec, unit, problem, memory, chunk, scores); !s) return s;
-      return budget.allot(Cpu{}, unit, scores, counts);
+      return detail::allot_rows(budget, unit, chunk.head, scores, counts);
     }
   }
 
@@ -286,6 +302,10 @@ struct Method {
   static constexpr bool kAllotsBlindly = requires(BudgetType const b, UnitType const u, Counts c) {
     b.allot(Cuda{}, u, c);
   };
+  /// Every choice gets what the index has room for: nobody need count.
+  static constexpr bool kFillsTheRoom = detail::kGivesItsLimit<BudgetType> && requires {
+    requires UnitType::picks_all_the_room;
+  };
   static constexpr std::int64_t kChunkBytes = std::int64_t{128} << 20;  // of scores: larger ones gain little
 
   struct BatchSelecting {
@@ -314,7 +334,7 @@ struct Method {
       Counts const candidates = of_chunk(all.candidates), counts = of_chunk(all.counts);
       Scores scores = all.scores;
       scores.extents[1] = chunk.rows;
-      Status s = scored(exec, problem, memory, chunk, candidates, scores);
+      Status s = measuring().score(exec, unit, problem, memory, chunk, candidates, scores);
       if constexpr (!kAllotsBlindly)
         if (s) s = budget.allot(exec, unit, scores, counts);
       if constexpr (kAllotsFirst)
@@ -324,23 +344,20 @@ struct Method {
     }
     return {};
   }
-  template <Storage T>
-  Status scored(Cuda exec, BatchProblem<T> const& problem, Workspace memory, BatchChunk const& chunk, Counts candidates,
-                Scores scores) const {
+  auto const& measuring() const {
     if constexpr (kAllotsFirst)
-      return selector.inner.score(exec, unit, problem, memory, chunk, candidates, scores);
+      return selector.inner;
     else
-      return selector.score(exec, unit, problem, memory, chunk, candidates, scores);
+      return selector;
   }
   template <Storage T>
   Status weigh(Cuda exec, BatchProblem<T> const& problem, Workspace memory, BatchSelecting const& all) const {
-    if constexpr (kAllotsFirst) {
-      if (Status s = selector.inner.score(exec, unit, problem, memory, all.candidates, all.scores); !s) return s;
-    } else {
-      if (Status s = selector.score(exec, unit, problem, memory, all.candidates, all.scores); !s) return s;
-    }
-    if constexpr (!kAllotsBlindly)
+    if (Status s = measuring().score(exec, unit, problem, memory, all.candidates, all.scores); !s) return s;
+    if constexpr (requires { budget.allot(exec, unit, problem.batch, all.scores, all.counts); }) {
+      if (Status s = budget.allot(exec, unit, problem.batch, all.scores, all.counts); !s) return s;
+    } else if constexpr (!kAllotsBlindly) {
       if (Status s = budget.allot(exec, unit, all.scores, all.counts); !s) return s;
+    }
     if constexpr (kAllotsFirst) return selector.force(exec, unit, problem, all.scores);
     return {};
   }

@@ -36,6 +36,11 @@ struct Pipeline {
   template <class T>
   using Store = typename std::conditional_t<is_dense<PromptEnd>, Step, PromptEnd>::template Store<T>;
 
+#if LACUNA_CUDA
+  template <class T>
+  using BatchStore = typename std::conditional_t<is_dense<PromptEnd>, Step, PromptEnd>::template BatchStore<T>;
+#endif
+
   struct Indices {
     typename Prefill::Index prefill;
     typename PromptEnd::Index prompt_end;
@@ -48,22 +53,7 @@ struct Pipeline {
 
   /// Bytes for every prompt up to `prompt` and every step up to `longest`, whose len_q is 1.
   Expected<Plan> plan(Cpu exec, Shape const& prompt, Shape const& longest) const {
-    Plan all;
-    auto const add = [&](auto const& method, Shape const& shape) -> Status {
-      Expected<Plan> const one = method.plan(exec, shape);
-      if (!one) return one.status();
-      all.workspace_bytes = std::max(all.workspace_bytes, one->workspace_bytes);
-      return {};
-    };
-    if (Status s = add(prefill, prompt); !s) return s;
-    if (Status s = add(prompt_end, prompt); !s) return s;
-    if (Status s = add(step, longest); !s) return s;
-    if constexpr (step_evicts)
-      if (Status s = add(step, prompt); !s) return s;
-    Workspace memory;
-    (void)make_indices(prompt, longest, memory);
-    all.index_bytes = memory.used_bytes();
-    return all;
+    return plan_all(exec, prompt, longest);
   }
 
   /// Indices that live in the caller's memory, plan().index_bytes of it.
@@ -96,9 +86,64 @@ struct Pipeline {
     return {};
   }
 
+#if LACUNA_CUDA
+  // The same for a batch on the device. Prompts may end at different calls, and sequences wait: what has no query in a
+  // call keeps what it holds.
+
+  Expected<Plan> plan(Cuda exec, BatchShape const& prompt, BatchShape const& longest) const {
+    return plan_all(exec, prompt, longest);
+  }
+
+  Indices make_indices(BatchShape const& prompt, BatchShape const& longest, Workspace& memory) const {
+    BatchShape either = longest;
+    either.each.len_k = std::max(prompt.each.len_k, longest.each.len_k);
+    return {prefill.make_index(prompt, memory), prompt_end.make_index(prompt, memory),
+            step.make_index(step_evicts ? either : longest, memory)};
+  }
+
+  template <Storage T, class Cache>
+  Status run_prompt(Cuda exec, BatchProblem<T> problem, Cache const& store, Workspace workspace, Indices& indices,
+                    AttentionOut<T> const& out) const {
+    problem.kv = store.view();
+    if (Status s = prefill.run(exec, problem, workspace, indices.prefill, out); !s) return s;
+    if constexpr (!is_dense<PromptEnd>) return forget(exec, prompt_end, problem, store, workspace, indices.prompt_end);
+    if constexpr (step_evicts) return forget(exec, step, problem, store, workspace, indices.step);
+    return {};
+  }
+
+  template <Storage T, class Cache>
+  Status run_step(Cuda exec, BatchProblem<T> problem, Cache const& store, Workspace workspace, Indices& indices,
+                  AttentionOut<T> const& out) const {
+    problem.kv = store.view();
+    if (Status s = step.run(exec, problem, workspace, indices.step, out); !s) return s;
+    if constexpr (step_evicts) return store.retain(exec, indices.step);
+    return {};
+  }
+#endif
+
  private:
-  template <class M, class T, class Cache>
-  static Status forget(Cpu exec, M const& method, Problem<T> const& problem, Cache& store, Workspace workspace,
+  template <class E, class S>
+  Expected<Plan> plan_all(E exec, S const& prompt, S const& longest) const {
+    Plan all;
+    auto const add = [&](auto const& method, S const& shape) -> Status {
+      Expected<Plan> const one = method.plan(exec, shape);
+      if (!one) return one.status();
+      all.workspace_bytes = std::max(all.workspace_bytes, one->workspace_bytes);
+      return {};
+    };
+    if (Status s = add(prefill, prompt); !s) return s;
+    if (Status s = add(prompt_end, prompt); !s) return s;
+    if (Status s = add(step, longest); !s) return s;
+    if constexpr (step_evicts)
+      if (Status s = add(step, prompt); !s) return s;
+    Workspace memory;
+    (void)make_indices(prompt, longest, memory);
+    all.index_bytes = memory.used_bytes();
+    return all;
+  }
+
+  template <class E, class M, class P, class Cache>
+  static Status forget(E exec, M const& method, P const& problem, Cache& store, Workspace workspace,
                        typename M::Index& index) {
     if (Status s = method.select(exec, problem, workspace, index); !s) return s;
     return store.retain(exec, index);

@@ -1,5 +1,6 @@
 #pragma once
 
+#include "lacuna/core/batch_problem.hpp"
 #include "lacuna/index/density.hpp"
 #include "lacuna/kv/contiguous.hpp"
 #include "lacuna/methods/attend.hpp"
@@ -22,7 +23,9 @@ struct Streaming {
   std::int64_t window_tokens = 1020;
   std::int64_t dense_queries = 0;
 
-  Expected<Plan> plan(Cpu exec, Shape const& shape) const {
+  /// On the host for a problem, on the device for a batch: one text for both.
+  template <Exec E = Cpu, class S = Shape>
+  Expected<Plan> plan(E exec, S const& shape) const {
     if (Status s = shape.check(); !s) return s;
     if (Status s = check(); !s) return s;
     Workspace attending;
@@ -33,46 +36,22 @@ struct Streaming {
   Index make_index(Shape const& shape, Workspace&) const {
     return {sink_tokens, window_tokens, dense_queries, shape.len_q, shape.len_k, shape.heads_q};
   }
-
-  template <Storage T>
-  Status select(Cpu, Problem<T> const& problem, Workspace memory, Index& index) const {
-    if (Status s = problem.check(); !s) return s;
-    if (Status s = check(); !s) return s;
-    index = make_index(shape_of(problem), memory);
-    return {};
-  }
-
-  template <Storage T>
-  Status run(Cpu exec, Problem<T> const& problem, Workspace workspace, Index& index, AttentionOut<T> const& out) const {
-    if (Status s = select(exec, problem, workspace, index); !s) return s;
-    return attend(exec, problem, index, workspace, out);
-  }
-
-#if LACUNA_CUDA
-  Expected<Plan> plan(Cuda exec, BatchShape const& shape) const {
-    if (Status s = shape.check(); !s) return s;
-    if (Status s = check(); !s) return s;
-    Workspace attending;
-    reserve_attend(exec, shape, BandIndex{}, attending);
-    return Plan{0, attending.used_bytes()};
-  }
   /// On the device lengths are capacities.
   Index make_index(BatchShape const& shape, Workspace& memory) const { return make_index(shape.each, memory); }
 
-  template <Storage T>
-  Status select(Cuda, BatchProblem<T> const& problem, Workspace memory, Index& index) const {
+  template <Exec E = Cpu, class P>
+  Status select(E, P const& problem, Workspace memory, Index& index) const {
     if (Status s = problem.check(); !s) return s;
     if (Status s = check(); !s) return s;
     index = make_index(shape_of(problem), memory);
     return {};
   }
-  template <Storage T>
-  Status run(Cuda exec, BatchProblem<T> const& problem, Workspace workspace, Index& index,
-             AttentionOut<T> const& out) const {
+
+  template <Exec E = Cpu, class P, Storage T>
+  Status run(E exec, P const& problem, Workspace workspace, Index& index, AttentionOut<T> const& out) const {
     if (Status s = select(exec, problem, workspace, index); !s) return s;
     return attend(exec, problem, index, workspace, out);
   }
-#endif
 
  private:
   Status check() const {

@@ -6,6 +6,10 @@
 #include "lacuna/selectors/selector.hpp"
 #include "lacuna/units/token.hpp"
 
+#if LACUNA_CUDA
+#include "lacuna/kernels/cuda/token_steps.cuh"
+#endif
+
 namespace lacuna {
 
 /// The softmax weights that a token has received from every query so far, the mean over the group (H2O, arXiv
@@ -37,6 +41,23 @@ struct AccumulatedAttention {
       std::copy_n(held.slice(head), scores.extent(2), scores.slice(head));
     return {};
   }
+
+#if LACUNA_CUDA
+  void reserve(Cuda exec, Token const&, BatchShape const& shape, std::int64_t, Workspace& memory) const {
+    reserve_window_scores(exec, shape, shape.each.len_q, shape.each.heads_kv, false, memory);
+  }
+  template <Storage T>
+  Status score(Cuda exec, Token const&, BatchProblem<T> const& problem, Workspace memory, Counts candidates,
+               Scores scores) const {
+    TensorView<float, 3> const& mass = problem.kv.mass;
+    if (mass.data == nullptr || mass.extent(2) < problem.max_len_k)
+      return Status::invalid("accumulated_attention: the store must keep the mass of every token it holds",
+                             mass.extent(2), problem.max_len_k);
+    Status const s =
+        window_scores(exec, WindowScoresBatchArgs<T>{problem, problem.max_len_q, row_of_heads(scores, 0), {}, memory});
+    return s ? cuda::add_mass(exec, mass, candidates, scores) : s;
+  }
+#endif
 
  private:
   static constexpr std::int64_t kQueries = 256;  // scored at once: each pass reads all keys twice

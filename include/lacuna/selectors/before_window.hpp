@@ -5,6 +5,10 @@
 #include "lacuna/selectors/selector.hpp"
 #include "lacuna/units/token.hpp"
 
+#if LACUNA_CUDA
+#include "lacuna/kernels/cuda/token_steps.cuh"
+#endif
+
 namespace lacuna {
 
 /// Wraps a selector that goes by a window of last queries: the window's own tokens get 0, so that they lend nothing to
@@ -27,6 +31,15 @@ struct BeforeWindow {
     }
     return {};
   }
+
+#if LACUNA_CUDA
+  template <Storage T>
+  Status score(Cuda exec, Token const& unit, BatchProblem<T> const& problem, Workspace memory, Counts candidates,
+               Scores scores) const requires WholeSelectorFor<S, Token> {
+    if (Status s = inner.score(exec, unit, problem, memory, candidates, scores); !s) return s;
+    return cuda::clear_window(exec, problem, inner.window, scores);
+  }
+#endif
 };
 
 }  // namespace lacuna

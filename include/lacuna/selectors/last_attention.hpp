@@ -20,6 +20,16 @@ struct LastAttention {
   Status score(Cpu exec, Token const&, Problem<T> const& problem, Workspace memory, Scores scores) const {
     return window_scores<T>(exec, {problem, 1, row_of_heads(scores, 0), {}, memory});
   }
+
+#if LACUNA_CUDA
+  void reserve(Cuda exec, Token const&, BatchShape const& shape, std::int64_t, Workspace& memory) const {
+    reserve_window_scores(exec, shape, 1, shape.each.heads_kv, false, memory);
+  }
+  template <Storage T>
+  Status score(Cuda exec, Token const&, BatchProblem<T> const& problem, Workspace memory, Counts, Scores scores) const {
+    return window_scores(exec, WindowScoresBatchArgs<T>{problem, 1, row_of_heads(scores, 0), {}, memory});
+  }
+#endif
 };
 
 }  // namespace lacuna

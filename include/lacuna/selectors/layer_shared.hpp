@@ -5,6 +5,10 @@
 #include "lacuna/selectors/selector.hpp"
 #include "lacuna/units/token.hpp"
 
+#if LACUNA_CUDA
+#include "lacuna/kernels/cuda/token_steps.cuh"
+#endif
+
 namespace lacuna {
 
 /// Wraps a selector of tokens: every KV head goes by the mean of all heads' scores, so that the whole layer keeps the
@@ -31,6 +35,16 @@ struct LayerShared {
     }
     return {};
   }
+
+#if LACUNA_CUDA
+  /// That all heads of a sequence hold as many is the caller's promise.
+  template <Storage T>
+  Status score(Cuda exec, Token const& unit, BatchProblem<T> const& problem, Workspace memory, Counts candidates,
+               Scores scores) const requires WholeSelectorFor<S, Token> {
+    if (Status s = inner.score(exec, unit, problem, memory, candidates, scores); !s) return s;
+    return cuda::mean_of_layer(exec, problem.batch, candidates, scores);
+  }
+#endif
 };
 
 }  // namespace lacuna

@@ -7,6 +7,7 @@
 #include "lacuna/kernels/window_scores.hpp"
 #include "lacuna/selectors/antidiagonal.hpp"
 #include "lacuna/selectors/selector.hpp"
+#include "lacuna/selectors/window_attention.hpp"
 #include "lacuna/units/block.hpp"
 #include "lacuna/units/page.hpp"
 #include "lacuna/units/token.hpp"
@@ -80,7 +81,35 @@ struct OracleSelector {
     return {};
   }
 
+#if LACUNA_CUDA
+  template <int Tile>
+  void reserve(Cuda exec, VerticalSlashUnit<Tile> const& unit, BatchShape const& shape, std::int64_t rows,
+               Workspace& memory) const {
+    all_queries(shape.each.len_q).reserve(exec, unit, shape, rows, memory);
+  }
+  template <int Tile, Storage T>
+  Status score(Cuda exec, VerticalSlashUnit<Tile> const& unit, BatchProblem<T> const& problem, Workspace memory,
+               Counts candidates, Scores scores) const {
+    return all_queries(problem.max_len_q).score(exec, unit, problem, memory, candidates, scores);
+  }
+  template <int Tokens>
+  void reserve(Cuda exec, Block<Tokens> const& unit, BatchShape const& shape, std::int64_t rows,
+               Workspace& memory) const {
+    Antidiagonal{1}.reserve(exec, unit, shape, rows, memory);
+  }
+  template <int Tokens, Storage T>
+  Status score(Cuda exec, Block<Tokens> const& unit, BatchProblem<T> const& problem, Workspace memory,
+               BatchChunk const& chunk, Counts candidates, Scores scores) const {
+    return Antidiagonal{1}.score(exec, unit, problem, memory, chunk, candidates, scores);
+  }
+#endif
+
  private:
+#if LACUNA_CUDA
+  /// Up to 4096 of them, window_scores's most.
+  static WindowAttention all_queries(std::int64_t len_q) { return {std::max<std::int64_t>(len_q, 1)}; }
+#endif
+
   template <int Tokens>
   std::int64_t floats(Page<Tokens> const& unit, Shape const& shape) const {
     return group_mass_floats(1, 1, unit.count(shape.len_k), shape.dim);

@@ -59,11 +59,49 @@ struct PageAttention {
     return page_mass<T>(exec, {problem, named.pages, named.counts, Tokens, row_of_heads(scores, 0), memory, Estimated});
   }
 
+#if LACUNA_CUDA
+  template <int Tokens>
+  void reserve(Cuda exec, Page<Tokens> const& unit, BatchShape const& shape, std::int64_t rows,
+               Workspace& memory) const {
+    Candidates const named = take_candidates(exec, unit, shape, memory);
+    Workspace weighing = memory, picking = memory;  // after naming, in the same memory
+    reserve_scoring(exec, inner, unit, shape, rows, memory);
+    reserve_pick_top(exec, named.pages.extent(0), unit.candidates(shape.each.len_k), picking);
+    reserve_page_mass(exec, shape, named.pages.extent(1), weighing);
+    for (Workspace const& other : {picking, weighing})
+      if (other.used_bytes() > memory.used_bytes()) memory = other;
+  }
+  template <int Tokens, Storage T>
+  Status score(Cuda exec, Page<Tokens> const& unit, BatchProblem<T> const& problem, Workspace memory, Counts candidates,
+               Scores scores) const requires(WholeSelectorFor<S, Page<Tokens>> && !Estimated) {
+    Candidates const named = take_candidates(exec, unit, shape_of(problem), memory);
+    if (Status s = memory.check("page_attention: the workspace is smaller than planned"); !s) return s;
+    if (Status s = inner.score(exec, unit, problem, memory, candidates, scores); !s) return s;
+    // As many as there is room for, which is what was asked for.
+    TensorView<std::int32_t const, 1> const full{candidates.data, {candidates.extent(0)}, {candidates.stride(0)}};
+    Status const s = pick_top(exec, {row_of_heads(scores, 0), full, full, named.pages, named.counts, memory});
+    if (!s) return s;
+    return page_mass(exec,
+                     PageMassBatchArgs<T>{problem, named.pages, named.counts, Tokens, row_of_heads(scores, 0), memory});
+  }
+#endif
+
  private:
   struct Candidates {
     TensorView<std::int32_t, 2> pages;                 // [rows, most_candidates]
     TensorView<std::int32_t, 1> counts, wanted, full;  // [rows]
   };
+
+#if LACUNA_CUDA
+  template <class U>
+  Candidates take_candidates(Cuda, U const& unit, BatchShape const& shape, Workspace& memory) const {
+    std::int64_t const rows = shape.batch * heads_of(inner, unit, shape.each);
+    return {memory.take<std::int32_t, 2>({rows, most_candidates(unit, shape.each)}),
+            memory.take<std::int32_t, 1>({rows}),
+            {},
+            {}};
+  }
+#endif
 
   template <class U>
   std::int64_t most_candidates(U const& unit, Shape const& shape) const {

@@ -3,6 +3,10 @@
 #include "lacuna/selectors/selector.hpp"
 #include "lacuna/units/token.hpp"
 
+#if LACUNA_CUDA
+#include "lacuna/kernels/cuda/token_steps.cuh"
+#endif
+
 namespace lacuna {
 
 /// Wraps a selector that adds up over queries, such as AccumulatedAttention: the sum of each token is divided by the
@@ -27,6 +31,19 @@ struct PerQuery {
     }
     return {};
   }
+
+#if LACUNA_CUDA
+  template <Storage T>
+  Status score(Cuda exec, Token const& unit, BatchProblem<T> const& problem, Workspace memory, Counts candidates,
+               Scores scores) const requires WholeSelectorFor<S, Token> {
+    TensorView<std::int32_t const, 3> const& positions = problem.kv.positions;
+    if (positions.data == nullptr || positions.extent(2) < problem.max_len_k)
+      return Status::invalid("per_query: the store must keep the position of every token it holds", positions.extent(2),
+                             problem.max_len_k);
+    if (Status s = inner.score(exec, unit, problem, memory, candidates, scores); !s) return s;
+    return cuda::divide_by_queries(exec, positions, candidates, scores);
+  }
+#endif
 };
 
 }  // namespace lacuna

@@ -1,7 +1,9 @@
 #pragma once
 
 #include <algorithm>
+#include <concepts>
 
+#include "lacuna/kernels/smooth.hpp"
 #include "lacuna/selectors/selector.hpp"
 
 namespace lacuna {
@@ -65,6 +67,30 @@ struct Pooled {
     });
     return {};
   }
+
+#if LACUNA_CUDA
+  template <class U>
+  void reserve(Cuda exec, U const& unit, BatchShape const& shape, std::int64_t rows, Workspace& memory) const {
+    (void)take_rough(unit, shape, memory);
+    reserve_scoring(exec, inner, unit, shape, rows, memory);
+  }
+  template <class U, Storage T>
+  Status score(Cuda exec, U const& unit, BatchProblem<T> const& problem, Workspace memory, Counts candidates,
+               Scores scores) const requires(WholeSelectorFor<S, U> && (std::same_as<Reduction, MeanAround> ||
+                                                                        std::same_as<Reduction, HighestAround>)) {
+    Scores const rough = take_rough(unit, shape_of(problem), memory);
+    if (Status s = memory.check("pooled: the workspace is smaller than planned"); !s) return s;
+    if (Status s = inner.score(exec, unit, problem, memory, candidates, rough); !s) return s;
+    return smooth(exec, {rough, scores, candidates, width, std::same_as<Reduction, HighestAround>});
+  }
+
+ private:
+  template <class U>
+  Scores take_rough(U const& unit, BatchShape const& shape, Workspace& memory) const {
+    return memory.take<float, 3>(
+        {shape.batch * heads_of(inner, unit, shape.each), U::rows, (unit.candidates(shape.each.len_k) + 3) / 4 * 4});
+  }
+#endif
 };
 
 template <class S>

@@ -9,6 +9,10 @@
 #include "lacuna/selectors/mean_pool.hpp"
 #include "lacuna/selectors/normalised.hpp"
 
+#if LACUNA_CUDA
+#include "lacuna/kernels/cuda/head_cut.cuh"
+#endif
+
 namespace lacuna {
 
 /// Softmaxed pooled scores, where the (query block, key block) pairs of a head compete with each other: the best of
@@ -70,7 +74,64 @@ struct QueryAware {
     return {};
   }
 
+#if LACUNA_CUDA
+  template <int Tokens>
+  void reserve(Cuda exec, Block<Tokens> const& unit, BatchShape const& shape, std::int64_t rows,
+               Workspace& memory) const {
+    Judging const own(unit, shape, memory);
+    reserve_scoring(exec, inner, unit, shape, std::max(rows, own.scores.extent(1)), memory);
+  }
+  template <int Tokens, Storage T>
+  Status prepare(Cuda exec, Block<Tokens> const& unit, BatchProblem<T> const& problem, Workspace memory) const {
+    Judging const own(unit, shape_of(problem), memory);
+    if (Status s = memory.check("query_aware: the workspace is smaller than planned"); !s) return s;
+    if (Status s = prepare_scoring(exec, inner, unit, problem, memory); !s) return s;
+    if (Status s = unit.count_candidates(exec, problem, own.candidates); !s) return s;
+    // Sums of rounded softmaxes may exceed the share that is everything.
+    double const asked = share >= 1.0 ? 2.0 : share;
+    return cuda::find_head_cuts(exec, problem, Tokens, asked, own.cuts, [&](auto const& f) {
+      std::int64_t const rows = own.candidates.extent(1), together = own.scores.extent(1);
+      for (std::int64_t first = 0; first < rows; first += together) {
+        BatchChunk const chunk{first, std::min(together, rows - first)};
+        Counts const candidates{own.candidates.data + first, {problem.heads_q(), chunk.rows}, own.candidates.strides};
+        Scores scores = own.scores;
+        scores.extents[1] = chunk.rows;
+        if (Status s = inner.score(exec, unit, problem, memory, chunk, candidates, scores); !s) return s;
+        if (Status s = f(first, scores); !s) return s;
+      }
+      return Status{};
+    });
+  }
+  template <int Tokens, Storage T>
+  Status score(Cuda exec, Block<Tokens> const& unit, BatchProblem<T> const& problem, Workspace memory,
+               BatchChunk const& chunk, Counts candidates, Scores scores) const {
+    Judging const own(unit, shape_of(problem), memory);
+    if (Status s = inner.score(exec, unit, problem, memory, chunk, candidates, scores); !s) return s;
+    return cuda::apply_head_cuts(exec, problem, Tokens, own.cuts, chunk.first_row, scores);
+  }
+#endif
+
  private:
+#if LACUNA_CUDA
+  /// What a call on the device keeps: the cuts, and one chunk of scores of its own.
+  struct Judging {
+    cuda::HeadCuts cuts;
+    Counts candidates;  // [heads_q, rows]
+    Scores scores;      // [heads_q, rows of a chunk, blocks]
+
+    template <int Tokens>
+    Judging(Block<Tokens> const& unit, BatchShape const& shape, Workspace& memory)
+        : cuts(shape.batch * shape.each.heads_q, memory) {
+      constexpr std::int64_t kScores = std::int64_t{16} << 20;
+      std::int64_t const heads = shape.each.heads_q, rows = unit.choices(shape);
+      std::int64_t const wide = (unit.count(shape.each.len_k) + 3) / 4 * 4;
+      std::int64_t const together = std::max<std::int64_t>(kScores / std::max<std::int64_t>(heads * wide, 1), 16);
+      candidates = memory.take<std::int32_t, 2>({heads, rows});
+      scores = memory.take<float, 3>({heads, std::min(together, std::max<std::int64_t>(rows, 1)), wide});
+    }
+  };
+#endif
+
   struct Cuts {
     float* of_heads;  // [heads_q], the highest score that is left out
     float* rows;      // per worker

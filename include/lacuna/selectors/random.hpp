@@ -2,7 +2,9 @@
 
 #include <cstdint>
 
+#include "lacuna/kernels/draw_scores.hpp"
 #include "lacuna/selectors/selector.hpp"
+#include "lacuna/units/block.hpp"
 
 namespace lacuna {
 
@@ -22,7 +24,7 @@ struct RandomSelector {
   Status score(Cpu exec, U const& unit, Problem<T> const& problem, Workspace, Scores scores) const {
     exec.for_work(scores.count() * 8).each(scores.extent(0), [&](std::int64_t head, int) {
       for (std::int64_t row = 0; row < scores.extent(1); ++row)
-        for (std::int64_t id = 0; id < scores.extent(2); ++id) scores(head, row, id) = draw(head, row, id);
+        for (std::int64_t id = 0; id < scores.extent(2); ++id) scores(head, row, id) = drawn_score(seed, head, row, id);
     });
     if constexpr (requires { unit.hide(problem, scores); }) unit.hide(problem, scores);
     return {};
@@ -32,23 +34,23 @@ struct RandomSelector {
   Status score(Cpu, U const& unit, Problem<T> const& problem, Workspace, RowChunk const& chunk, Scores scores) const {
     for (std::int64_t row = 0; row < chunk.rows; ++row)
       for (std::int64_t id = 0; id < scores.extent(2); ++id)
-        scores(0, row, id) = draw(chunk.head, chunk.first_row + row, id);
+        scores(0, row, id) = drawn_score(seed, chunk.head, chunk.first_row + row, id);
     unit.hide(problem, chunk, scores);
     return {};
   }
 
- private:
-  /// In [0, 1), from the bits of SplitMix64.
-  float draw(std::int64_t head, std::int64_t row, std::int64_t unit) const {
-    std::uint64_t z = seed;
-    for (std::int64_t part : {head, row, unit}) {
-      z += 0x9e3779b97f4a7c15ULL * (static_cast<std::uint64_t>(part) + 1);
-      z = (z ^ (z >> 30U)) * 0xbf58476d1ce4e5b9ULL;
-      z = (z ^ (z >> 27U)) * 0x94d049bb133111ebULL;
-      z ^= z >> 31U;
-    }
-    return static_cast<float>(z >> 40U) * 0x1p-24F;
+#if LACUNA_CUDA
+  template <class U, Storage T>
+  Status score(Cuda exec, U const&, BatchProblem<T> const& problem, Workspace, Counts, Scores scores) const
+      requires(U::moment == Moment::prefill) {
+    return cuda::draw_for_heads(exec, seed, problem.batch, scores);
   }
+  template <int Tokens, Storage T>
+  Status score(Cuda exec, Block<Tokens> const&, BatchProblem<T> const& problem, Workspace, BatchChunk const& chunk,
+               Counts, Scores scores) const {
+    return cuda::draw_for_blocks(exec, seed, problem, Tokens, chunk.first_row, scores);
+  }
+#endif
 };
 
 }  // namespace lacuna

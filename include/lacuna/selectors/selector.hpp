@@ -141,6 +141,16 @@ inline constexpr bool kJudgesGroups = requires {
   requires S::judges_groups;
 };
 
+namespace detail {
+
+/// On the device: scoring takes each choice's length from the problem, and does not look at `candidates`.
+template <class S>
+inline constexpr bool kIgnoresCandidates = requires {
+  requires S::ignores_candidates;
+};
+
+}  // namespace detail
+
 /// Scores that come from the page bounds of a store and from nothing else that it holds.
 template <class S>
 inline constexpr bool kReadsBoundsAlone = requires {

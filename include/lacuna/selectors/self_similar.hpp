@@ -8,6 +8,10 @@
 #include "lacuna/selectors/selector.hpp"
 #include "lacuna/units/block.hpp"
 
+#if LACUNA_CUDA
+#include "lacuna/kernels/cuda/mean_cosine.cuh"
+#endif
+
 namespace lacuna {
 
 /// Wraps a selector of blocks that goes by their means and measures mass (SpargeAttn, arXiv 2502.18137): a mean says
@@ -81,6 +85,30 @@ struct SelfSimilar {
     return {};
   }
 
+#if LACUNA_CUDA
+  template <int Tokens>
+  void reserve(Cuda exec, Block<Tokens> const& unit, BatchShape const& shape, std::int64_t rows,
+               Workspace& memory) const {
+    (void)take(unit, shape, memory);
+    reserve_scoring(exec, inner, unit, shape, rows, memory);
+  }
+  template <int Tokens, Storage T>
+  Status prepare(Cuda exec, Block<Tokens> const& unit, BatchProblem<T> const& problem, Workspace memory) const {
+    Similar const similar = take(unit, shape_of(problem), memory);
+    if (Status s = memory.check("self_similar: the workspace is smaller than planned"); !s) return s;
+    if (Status s = cuda::mean_cosines(exec, problem, Tokens, similar.queries, similar.keys); !s) return s;
+    return prepare_scoring(exec, inner, unit, problem, memory);
+  }
+  template <int Tokens, Storage T>
+  Status score(Cuda exec, Block<Tokens> const& unit, BatchProblem<T> const& problem, Workspace memory,
+               BatchChunk const& chunk, Counts candidates, Scores scores) const
+      requires(StreamedSelectorFor<S, Block<Tokens>>&& kMeasuresMass<S>) {
+    Similar const similar = take(unit, shape_of(problem), memory);
+    if (Status s = inner.score(exec, unit, problem, memory, chunk, candidates, scores); !s) return s;
+    return cuda::keep_unlike(exec, problem, Tokens, threshold, similar.queries, similar.keys, chunk.first_row, scores);
+  }
+#endif
+
  private:
   struct Similar {
     TensorView<float, 2> queries;  // [heads_q, query blocks]
@@ -88,6 +116,14 @@ struct SelfSimilar {
     float* sums;                   // [workers, dim]
   };
 
+#if LACUNA_CUDA
+  template <int Tokens>
+  static Similar take(Block<Tokens> const& unit, BatchShape const& shape, Workspace& memory) {
+    Shape const& each = shape.each;
+    return {memory.take<float, 2>({each.heads_q, unit.choices(shape)}),
+            memory.take<float, 2>({shape.batch * each.heads_kv, unit.count(each.len_k)}), nullptr};
+  }
+#endif
   static Similar take(std::int64_t query_blocks, std::int64_t key_blocks, Cpu exec, Shape const& shape,
                       Workspace& memory) {
     return {memory.take<float, 2>({shape.heads_q, query_blocks}), memory.take<float, 2>({shape.heads_kv, key_blocks}),

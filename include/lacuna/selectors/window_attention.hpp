@@ -63,6 +63,13 @@ struct WindowAttention {
     return window_scores(
         exec, WindowScoresBatchArgs<T>{problem, window, row_of_heads(scores, 0), row_of_heads(scores, 1), memory});
   }
+  void reserve(Cuda exec, Token const&, BatchShape const& shape, std::int64_t, Workspace& memory) const {
+    reserve_window_scores(exec, shape, window, shape.each.heads_kv, false, memory);
+  }
+  template <Storage T>
+  Status score(Cuda exec, Token const&, BatchProblem<T> const& problem, Workspace memory, Counts, Scores scores) const {
+    return window_scores(exec, WindowScoresBatchArgs<T>{problem, window, row_of_heads(scores, 0), {}, memory});
+  }
 #endif
 };
 

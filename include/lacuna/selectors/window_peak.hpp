@@ -28,6 +28,17 @@ struct WindowPeak {
   Status score(Cpu exec, Token const&, Problem<T> const& problem, Workspace memory, Scores scores) const {
     return window_scores<T>(exec, {problem, window, row_of_heads(scores, 0), {}, memory, WindowReduction::highest});
   }
+
+#if LACUNA_CUDA
+  void reserve(Cuda exec, Token const&, BatchShape const& shape, std::int64_t, Workspace& memory) const {
+    reserve_window_scores(exec, shape, window, shape.each.heads_kv, false, memory);
+  }
+  template <Storage T>
+  Status score(Cuda exec, Token const&, BatchProblem<T> const& problem, Workspace memory, Counts, Scores scores) const {
+    return window_scores(
+        exec, WindowScoresBatchArgs<T>{problem, window, row_of_heads(scores, 0), {}, memory, WindowReduction::highest});
+  }
+#endif
 };
 
 }  // namespace lacuna

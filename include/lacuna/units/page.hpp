@@ -8,6 +8,10 @@
 #include "lacuna/kernels/pick_top.hpp"
 #include "lacuna/units/unit.hpp"
 
+#if LACUNA_CUDA
+#include "lacuna/kernels/cuda/token_steps.cuh"
+#endif
+
 namespace lacuna {
 
 /// A run of cached tokens. Candidates are the full pages before the current one; the current page, which holds the
@@ -19,6 +23,7 @@ struct Page {
   static constexpr Moment moment = Moment::each_step;
   static constexpr int rows = 1;
   static constexpr bool anchors_must_fit = false;
+  static constexpr bool picks_all_the_room = true;  // on the device, without counts: as many as the index has room for
 
   std::int64_t count(std::int64_t tokens) const { return (tokens + Tokens - 1) / Tokens; }
   std::int64_t tokens(std::int64_t units) const { return units * Tokens; }
@@ -91,6 +96,39 @@ struct Page {
     }
     return {};
   }
+
+#if LACUNA_CUDA
+  Index make_index(BatchShape const& shape, std::int64_t heads, std::array<std::int64_t, 1> const& most,
+                   Workspace& memory) const {
+    Shape each = shape.each;
+    each.heads_q = each.heads_kv = heads;
+    return make_index(each, shape.batch * heads, most, memory);
+  }
+  template <Storage T>
+  Status count_candidates(Cuda exec, BatchProblem<T> const& problem, Counts counts) const {
+    return cuda::count_page_candidates(exec, problem, Tokens, counts);
+  }
+  template <Storage T>
+  Status anchor(Cuda exec, BatchProblem<T> const& problem, std::int64_t sink_tokens, std::int64_t recent_tokens,
+                Scores scores) const {
+    return cuda::force_pages(exec, problem, Tokens, sink_tokens, recent_tokens, scores);
+  }
+  void reserve_pick(Cuda exec, BatchShape const& shape, std::int64_t heads, Workspace& memory) const {
+    reserve_pick_top(exec, shape.batch * heads, candidates(shape.each.len_k), memory);
+  }
+  /// Counts may be null: see picks_all_the_room.
+  template <Storage T>
+  Status pick(Cuda exec, BatchProblem<T> const& problem, Scores scores, Counts counts, Workspace memory,
+              Index& index) const {
+    if (index.page_tokens != Tokens)
+      return Status::invalid("page: the index has another page size", index.page_tokens, Tokens);
+    return pick_pages(exec, {row_of_heads(scores, 0),
+                             {counts.data, {counts.extent(0)}, {counts.stride(0)}},
+                             problem.kv.lens,
+                             index,
+                             memory});
+  }
+#endif
 
  private:
   /// The first full page that the newest query sees, or the current one.

@@ -8,6 +8,10 @@
 #include "lacuna/kernels/pick_top.hpp"
 #include "lacuna/units/unit.hpp"
 
+#if LACUNA_CUDA
+#include "lacuna/kernels/cuda/token_steps.cuh"
+#endif
+
 namespace lacuna {
 
 /// One cached token of a KV head; the heads of its group share the choice.
@@ -60,7 +64,53 @@ struct Token {
     return {};
   }
 
+#if LACUNA_CUDA
+  // A sequence without a query in the call has nothing to go by: its heads get a count of -1, which keeps everything.
+
+  Index make_index(BatchShape const& shape, std::int64_t heads, std::array<std::int64_t, 1> const& most,
+                   Workspace& memory) const {
+    return make_index(shape.each, shape.batch * heads, most, memory);
+  }
+  template <Storage T>
+  Status count_candidates(Cuda exec, BatchProblem<T> const& problem, Counts counts) const {
+    return cuda::count_token_candidates(exec, problem, counts);
+  }
+  template <Storage T>
+  Status anchor(Cuda exec, BatchProblem<T> const& problem, std::int64_t sink_tokens, std::int64_t recent_tokens,
+                Scores scores) const {
+    return cuda::force_tokens(exec, problem, sink_tokens, recent_tokens, scores);
+  }
+  void reserve_pick(Cuda exec, BatchShape const& shape, std::int64_t heads, Workspace& memory) const {
+    reserve_pick_top(exec, shape.batch * heads, shape.each.len_k, memory);
+  }
+  template <Storage T>
+  Status pick(Cuda exec, BatchProblem<T> const& problem, Scores scores, Counts counts, Workspace memory,
+              Index& index) const {
+    return pick(exec, problem, scores, counts, memory, index, false);
+  }
+#endif
+
  protected:
+#if LACUNA_CUDA
+  template <Storage T>
+  Status pick(Cuda exec, BatchProblem<T> const& problem, Scores scores, Counts counts, Workspace memory, Index& index,
+              bool ties_to_higher) const {
+    if (index.heads() != problem.batch * problem.heads_kv())
+      return Status::invalid("token: the index must have one row per KV head", index.heads(),
+                             problem.batch * problem.heads_kv());
+    Counts const lens{index.lens.data, {index.heads(), 1}, {index.lens.stride(0), 1}};
+    if (Status s = count_candidates(exec, problem, lens); !s) return s;
+    Status const s = pick_top(exec, {row_of_heads(scores, 0),
+                                     {counts.data, {counts.extent(0)}, {counts.stride(0)}},
+                                     index.lens,
+                                     index.tokens,
+                                     index.counts,
+                                     memory,
+                                     ties_to_higher});
+    return s ? cuda::spare_unasked(exec, problem, index.counts) : s;
+  }
+#endif
+
   template <Storage T>
   Status pick(Cpu exec, Problem<T> const& problem, Scores scores, Counts counts, Workspace memory, Index& index,
               bool ties_to_higher) const {
@@ -93,6 +143,13 @@ struct StepToken : Token {
   Status pick(Cpu exec, Problem<T> const& problem, Scores scores, Counts counts, Workspace memory, Index& index) const {
     return Token::pick(exec, problem, scores, counts, memory, index, true);
   }
+#if LACUNA_CUDA
+  template <Storage T>
+  Status pick(Cuda exec, BatchProblem<T> const& problem, Scores scores, Counts counts, Workspace memory,
+              Index& index) const {
+    return Token::pick(exec, problem, scores, counts, memory, index, true);
+  }
+#endif
 };
 
 }  // namespace lacuna
