@@ -70,6 +70,7 @@ TEST_CASE("with current: one unit fewer is chosen, and never fewer than none", "
   CHECK(budget.limit(page, 0, 1000) == 3);
   CHECK(budget.mean(page, 0, 1000) == 3);
   CHECK(allotted(budget, page, 2, 10) == std::vector<std::int32_t>{3, 3});
+  CHECK(allotted(budget, page, 1, 3) == std::vector<std::int32_t>{3});  // these and the current one: 64 tokens
   CHECK(allotted(lacuna::WithCurrent<FixedBudget>{{16}}, page, 1, 10) == std::vector<std::int32_t>{0});
   CHECK(std::string(lacuna::WithCurrent<FixedBudget>{{8}}.check(page).message) ==
         "budget: tokens must be a positive multiple of the tokens of a unit");

@@ -1,4 +1,4 @@
-// expect: OverQuantised: the selector must go by page bounds alone
+// expect: OverQuantised: the selector must go by page bounds
 #include "lacuna/lacuna.hpp"
 
-lacuna::OverQuantised<lacuna::QuestTopP, float> method;
+lacuna::OverQuantised<lacuna::Twilight, float> method;

@@ -1,3 +1,4 @@
 #include "lacuna/lacuna.hpp"
 
 lacuna::OverQuantised<lacuna::AdaQuest, float> method;
+lacuna::OverQuantised<lacuna::QuestTopP, float> weighing;

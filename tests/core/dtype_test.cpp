@@ -59,4 +59,37 @@ TEST_CASE("dtype: a NaN whose payload lies in the low bits stays NaN", "[core]")
 
 TEST_CASE("dtype: float is itself", "[core]") { CHECK(lacuna::to_float(lacuna::from_float<float>(0.1F)) == 0.1F); }
 
+/// The format's own definition: sign, 4 bits of exponent with bias 7, 3 of significand.
+double e4m3_value(int bits) {
+  int const exponent = (bits >> 3) & 15, significand = bits & 7;
+  double const magnitude = exponent == 0 ? std::ldexp(significand, -9) : std::ldexp(8 + significand, exponent - 10);
+  return (bits & 0x80) != 0 ? -magnitude : magnitude;
+}
+
+TEST_CASE("dtype: every e4m3 is what the format says, and survives the way to float and back", "[core]") {
+  for (int bits = 0; bits < 256; ++bits) {
+    lacuna::e4m3 const x{static_cast<std::uint8_t>(bits)};
+    CAPTURE(bits);
+    REQUIRE(lacuna::to_float(x) == e4m3_value(bits));
+    if ((bits & 0x7f) != 0x7f) REQUIRE(lacuna::quantise(lacuna::to_float(x)) == x);
+  }
+}
+
+TEST_CASE("dtype: e4m3 is the nearest, ties to even, and ends at 448", "[core]") {
+  support::Random random(3);
+  for (int round = 0; round < 20000; ++round) {
+    auto const x = static_cast<float>(std::ldexp(random.uniform() + 0.5, static_cast<int>(random.below(24)) - 14));
+    int best = 0;
+    for (int bits = 1; bits < 0x7f; ++bits) {
+      double const here = std::abs(e4m3_value(bits) - double{x}), before = std::abs(e4m3_value(best) - double{x});
+      if (here < before || (here == before && bits % 2 == 0)) best = bits;
+    }
+    CAPTURE(x, best);
+    REQUIRE(lacuna::quantise(x).bits == best);
+    REQUIRE(lacuna::quantise(-x).bits == (best | 0x80));
+  }
+  for (float x : {464.0F, 1e30F, std::numeric_limits<float>::infinity(), std::nanf("")})
+    REQUIRE(lacuna::quantise(x).bits == 0x7e);
+}
+
 }  // namespace

@@ -55,8 +55,25 @@ class Program {
 };
 
 std::vector<std::string> small_run(std::filesystem::path const& model, std::filesystem::path const& out) {
-  return {"run",       "--model", model.string(), "--out", out.string(),   "--tasks", "vt,niah",   "--lengths", "256",
-          "--samples", "3",       "--budgets",    "1/4",   "--max-output", "4",       "--threads", "1"};
+  return {"run",
+          "--model",
+          model.string(),
+          "--out",
+          out.string(),
+          "--tasks",
+          "vt,niah",
+          "--lengths",
+          "256",
+          "--samples",
+          "3",
+          "--budgets",
+          "1/4",
+          "--max-output",
+          "4",
+          "--threads",
+          "1",
+          "--methods",
+          "dense,vertical-slash,snapkv,quest"};
 }
 
 /// One line on stderr, nothing on stdout, the exit code.
@@ -79,10 +96,30 @@ TEST_CASE("program: a run leaves a table, records, a summary and a picture", "[f
   Program program(folder, small_run(model.path(), folder.path() / "out"));
   CHECK(program.wait() == 0);
   CHECK_THAT(program.out(), test::contains("vertical-slash"));
-  for (char const* name : {"records.jsonl", "summary.csv", "frontier.gp", "frontier.svg", "frontier.png"}) {
+  for (char const* name :
+       {"records.jsonl", "summary.csv", "report.html", "figures/frontier_decode.svg", "figures/frontier_prefill.png"}) {
     CAPTURE(name);
     CHECK(std::filesystem::file_size(folder.path() / "out" / name) > 100);
   }
+}
+
+TEST_CASE("program: a report is made again from the records alone", "[frontier]") {
+  RandomModel const model;
+  ScratchFolder const folder;
+  auto const out = folder.path() / "out";
+  Program first(folder, small_run(model.path(), out));
+  REQUIRE(first.wait() == 0);
+  std::string const table = first.out();
+  std::filesystem::remove(out / "report.html");
+  std::filesystem::remove(out / "summary.csv");
+  std::ofstream(out / "records.jsonl", std::ios::app) << "{\"task\": \"vt\"";
+  Program second(folder, {"report", "--out", out.string()});
+  CHECK(second.wait() == 0);
+  CHECK(second.out() == table);
+  CHECK_THAT(second.err(), test::contains("records.jsonl:25: half-written"));
+  CHECK(std::filesystem::file_size(out / "report.html") > 1000);
+  CHECK(std::filesystem::file_size(out / "summary.csv") > 100);
+  complaint({"report", "--out", (folder.path() / "none").string()}, 1);
 }
 
 TEST_CASE("program: killed at any moment, it goes on where it was", "[frontier]") {
@@ -103,8 +140,8 @@ TEST_CASE("program: killed at any moment, it goes on where it was", "[frontier]"
   CHECK(last.wait() == 0);
   std::string const text = transformer::read_text(records);
   std::vector<std::string> names;
-  for (std::size_t at = text.find("\"index\""); at != std::string::npos; at = text.find("\"index\"", at + 1))
-    names.push_back(text.substr(text.rfind("\"task\"", at), text.find("\"prompt\"", at) - text.rfind("\"task\"", at)));
+  for (std::size_t at = text.find("\"task\""); at != std::string::npos; at = text.find("\"task\"", at + 1))
+    names.push_back(text.substr(at, text.find("\"prompt\"", at) - at));
   CHECK(names.size() == 2 * 3 * 4);
   std::sort(names.begin(), names.end());
   CHECK(std::adjacent_find(names.begin(), names.end()) == names.end());

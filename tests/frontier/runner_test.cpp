@@ -17,10 +17,11 @@ using test::ScratchFolder;
 
 Settings small_run(std::filesystem::path const& model, std::filesystem::path const& out) {
   Settings settings;
-  settings.model = model;
+  settings.models = {model};
   settings.out = out;
   settings.tasks = {"niah", "vt"};
   settings.lengths = {256, 384};
+  settings.methods = {"dense", "vertical-slash", "snapkv", "quest"};
   settings.budgets = {0.25, 0.5};
   settings.samples = {2, 1};
   settings.max_output_tokens = 6;
@@ -33,21 +34,23 @@ std::string text_of(std::vector<Record> const& records) {
   std::ostringstream text;
   text.precision(17);
   for (Record const& r : records)
-    text << r.id.task << ' ' << r.id.length << ' ' << r.id.index << ' ' << r.id.method << ' ' << r.id.budget << ' '
-         << r.id.prompt << ' ' << r.arguments << ' ' << r.prompt_tokens << ' ' << r.density << ' ' << r.strict << ' '
-         << r.compat << ' ' << r.unparsed << ' ' << r.output_tokens << ' ' << r.output << ' ' << r.gold << '\n';
+    text << r.model << ' ' << r.id.seed << ' ' << r.id.turn << ' ' << r.peak_bytes << ' ' << r.cost.prefill_flops << ' '
+         << r.cost.step_bytes(1) << ' ' << r.id.task << ' ' << r.id.length << ' ' << r.id.index << ' ' << r.id.method
+         << ' ' << r.id.budget << ' ' << r.id.prompt << ' ' << r.arguments << ' ' << r.prompt_tokens << ' ' << r.density
+         << ' ' << r.strict << ' ' << r.compat << ' ' << r.unparsed << ' ' << r.output_tokens << ' ' << r.output << ' '
+         << r.gold << '\n';
   return text.str();
 }
 
 std::string run(Settings const& settings, std::string* messages = nullptr) {
   std::ostringstream said;
-  std::vector<Record> const records = frontier::run(settings, said, false).records;
+  std::vector<Record> const records = frontier::run(settings, said, false);
   if (messages != nullptr) *messages = said.str();
   return text_of(records);
 }
 
 /// Of one sample: the baseline, and every other method at both budgets.
-std::int64_t cells() { return 2 * static_cast<std::int64_t>(Settings().methods.size()) - 1; }
+std::int64_t cells() { return 7; }
 
 std::int64_t lines_in(std::filesystem::path const& file) {
   std::string const text = transformer::read_text(file);
@@ -88,7 +91,7 @@ TEST_CASE("runner: what is known is not computed again, and wider runs go on fro
   settings.samples = {1};
   run(settings);
   std::string const before = transformer::read_text(settings.out / "records.jsonl");
-  settings.methods = Settings().methods;
+  settings.methods = {"dense", "vertical-slash", "snapkv", "quest"};
   settings.samples = {2, 1};
   CHECK(run(settings) == expected);
   std::string const after = transformer::read_text(settings.out / "records.jsonl");
@@ -109,13 +112,13 @@ TEST_CASE("runner: another model or seed never mixes with earlier records", "[fr
   settings.samples = {1};
   std::string const expected = run(settings);
   std::string messages;
-  settings.model = other.path();
+  settings.models = {other.path()};
   CHECK(run(settings, &messages) != expected);
   CHECK_THAT(messages, test::contains(std::to_string(cells()) + " records of another model"));
-  settings.model = model.path();
-  settings.seed = 44;
+  settings.models = {model.path()};
+  settings.seeds = {44};
   CHECK(run(settings) != expected);
-  settings.seed = 43;
+  settings.seeds = {43};
   std::int64_t const lines = lines_in(out.path() / "records.jsonl");
   CHECK(run(settings) == expected);
   CHECK(lines_in(out.path() / "records.jsonl") == lines);
@@ -143,6 +146,12 @@ TEST_CASE("runner: what cannot be run is refused in one line before any work", "
   CHECK_THAT(refusal([](Settings& s) { s.tasks = {"juggling"}; }), test::contains("no task 'juggling'"));
   CHECK_THAT(refusal([](Settings& s) { s.methods = {"magic"}; }), test::contains("no method 'magic'"));
   CHECK_THAT(refusal([](Settings& s) { s.methods = {"quest", "quest"}; }), test::contains("twice"));
+  CHECK_THAT(refusal([](Settings& s) { s.methods = {"quest:unit=7x"}; }), test::contains("'unit=7x'"));
+  CHECK_THAT(refusal([](Settings& s) { s.methods = {"quest:colour=7"}; }), test::contains("'colour=7'"));
+  CHECK_THAT(refusal([](Settings& s) { s.turns = 3; }), test::contains("turns"));
+  CHECK_THAT(refusal([](Settings& s) { s.models.clear(); }), test::contains("one model"));
+  CHECK_THAT(refusal([](Settings& s) { s.models.push_back(s.models[0]); }), test::contains("twice"));
+  CHECK_THAT(refusal([](Settings& s) { s.seeds = {1, 1}; }), test::contains("twice"));
   CHECK_THAT(refusal([](Settings& s) { s.budgets = {0.0}; }), test::contains("budget"));
   CHECK_THAT(refusal([](Settings& s) { s.budgets = {1.5}; }), test::contains("budget"));
   CHECK_THAT(refusal([](Settings& s) { s.budgets = {}; }), test::contains("budget"));
@@ -157,14 +166,70 @@ TEST_CASE("runner: what cannot be run is refused in one line before any work", "
 }
 
 TEST_CASE("runner: budgets are read as people write them", "[frontier]") {
-  CHECK(frontier::parse_budget("1/20") == 0.05);
-  CHECK(frontier::parse_budget("0.05") == 0.05);
-  CHECK(frontier::parse_budget("1") == 1.0);
-  for (char const* text : {"0", "1.5", "-1/2", "1/0", "x", "", "1/20x", "nan", "0/3", "inf"}) {
+  CHECK(frontier::parse_budget("1/20").share == 0.05);
+  CHECK(frontier::parse_budget("0.05").share == 0.05);
+  CHECK(frontier::parse_budget("1").share == 1.0);
+  for (char const* text : {"0", "1.5", "-1/2", "1/0", "x", "", "1/20x", "nan", "0/3", "inf", "10@0^0.5", "10@8^2",
+                           "-1@8^0.5", "1@8^0.5x"}) {
     CAPTURE(text);
     CHECK_THROWS_AS(frontier::parse_budget(text), frontier::UsageError);
   }
+  frontier::Budget const law = frontier::parse_budget("100@1000^0.5");
+  CHECK(law.at(1000) == Approx(0.1));
+  CHECK(law.at(4000) == Approx(0.05));
+  CHECK(law.at(10) == 1.0);
   CHECK(frontier::budget_text(0.05) == "1/20");
   CHECK(frontier::budget_text(1.0) == "1");
   CHECK(frontier::budget_text(0.3) == "0.3");
+}
+
+TEST_CASE("runner: several models, seeds and settings of a method in one run", "[frontier]") {
+  test::RandomModel const model;
+  test::RandomModel const other(2);
+  ScratchFolder const out;
+  Settings settings = small_run(model.path(), out.path());
+  settings.models.push_back(other.path());
+  settings.tasks = {"vt"};
+  settings.lengths = {256};
+  settings.samples = {1};
+  settings.seeds = {43, 44};
+  settings.methods = {"dense", "quest", "quest:unit=32", "snapkv:window=16:smoothing=1"};
+  std::ostringstream said;
+  std::vector<Record> const records = frontier::run(settings, said, false);
+  REQUIRE(records.size() == 2 * 2 * 7);
+  CHECK(records.front().model != records.back().model);
+  CHECK(records.front().id.configuration != records.back().id.configuration);
+  CHECK(records[0].id.seed == 43);
+  CHECK(records[7].id.seed == 44);
+  CHECK(records[0].gold != records[7].gold);
+  CHECK(records[0].phase == "dense");
+  CHECK(records[0].cost.kv_reads > records[1].cost.kv_reads);
+  CHECK(records[3].id.method == "quest:unit=32");
+  CHECK(records[3].arguments == "page 32");
+  CHECK_THAT(records[5].arguments, test::contains("window 16, smoothing 1"));
+  for (Record const& record : records) CHECK(record.peak_bytes > 0);
+}
+
+TEST_CASE("runner: a second question goes to what the first has left in the cache", "[frontier]") {
+  test::RandomModel const model;
+  ScratchFolder const out;
+  Settings settings = small_run(model.path(), out.path());
+  settings.lengths = {256};
+  settings.samples = {1};
+  settings.tasks = {"niah", "cwe"};  // cwe has one question alone
+  settings.turns = 2;
+  settings.max_output_tokens = 40;
+  std::ostringstream said;
+  std::vector<Record> const records = frontier::run(settings, said, false);
+  REQUIRE(records.size() == 3 * 7);
+  for (std::size_t i = 0; i < 7; ++i) {
+    Record const &first = records[i], &second = records[i + 7];
+    CHECK(first.id.task == "niah");
+    CHECK(first.id.turn == 1);
+    CHECK(second.id.turn == 2);
+    CHECK(second.id.method == first.id.method);
+    CHECK(second.gold != first.gold);
+    CHECK(records[i + 14].id.turns == 1);
+  }
+  CHECK(text_of(frontier::run(settings, said, false)) == text_of(records));
 }

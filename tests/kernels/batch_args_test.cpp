@@ -174,6 +174,9 @@ TEST_CASE("batch arguments: page_bounds and append_kv", "[kernels]") {
   CHECK(complaint(bounds, [](auto& a) { a.max_len_k = 5; }) == "page_bounds: more tokens than pages");
   CHECK(complaint(bounds, [](auto& a) { a.kv.dim = a.bounds.extents[4] = 7; }) ==
         "page_bounds: dim must be even on the device");
+  char const* const even = "page_bounds: strides of keys and bounds must be even on the device";
+  for (int axis : {0, 1, 2, 3}) CHECK(complaint(bounds, [axis](auto& a) { a.bounds.strides[axis] += 1; }) == even);
+  CHECK(complaint(bounds, [](auto& a) { a.kv.stride_token += 1; }) == even);
 
   auto const fresh = unread<bfloat16 const, 3>({3, 2, 8});
   lacuna::AppendKvBatchArgs<bfloat16> const append{bounds, nowhere<bfloat16>(), nowhere<bfloat16>(), fresh, fresh};
@@ -192,6 +195,16 @@ TEST_CASE("batch arguments: page_bounds and append_kv", "[kernels]") {
     a.cache.bounds.data = nullptr;
     a.cache.kv.dim = a.new_k.extents[2] = a.new_v.extents[2] = 7;
   };
+  char const* const rows = "append_kv: strides of rows must be even on the device";
+  for (int axis : {0, 1}) {
+    CHECK(complaint(append, [axis](auto& a) { a.new_k.strides[axis] += 1; }) == rows);
+    CHECK(complaint(append, [axis](auto& a) { a.new_v.strides[axis] += 1; }) == rows);
+  }
+  auto const apart = [](auto& a) {
+    a.cache.bounds.data = nullptr;
+    a.cache.kv.stride_token += 1;
+  };
+  CHECK(complaint(append, apart) == rows);
   CHECK(complaint(append, odd) == "append_kv: dim must be even on the device");
 }
 

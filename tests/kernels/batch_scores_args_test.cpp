@@ -35,6 +35,9 @@ TEST_CASE("batch arguments: window_scores", "[kernels]") {
   char const* const extents = "window_scores: columns and diagonals must have the same extents";
   CHECK(complaint(sound, [](auto& a) { a.diagonals.extents[0] = 6; }) == extents);
   CHECK(complaint(sound, [](auto& a) { a.diagonals.extents[1] = 3; }) == extents);
+  char const* const dense = "window_scores: rows of columns and diagonals must be dense";
+  CHECK(complaint(sound, [](auto& a) { a.columns.strides[1] = 2; }) == dense);
+  CHECK(complaint(sound, [](auto& a) { a.diagonals.strides[1] = 2; }) == dense);
   CHECK(complaint(sound, [](auto& a) { a.reduction = lacuna::WindowReduction::highest; }) ==
         "window_scores: diagonals are plain sums; otherwise their data must be null");
 }
@@ -54,6 +57,9 @@ TEST_CASE("batch arguments: group_mass", "[kernels]") {
   char const* const extents = "group_mass: scores must be [heads_q, rows, key blocks]";
   CHECK(complaint(sound, [](auto& a) { a.scores.extents[0] = 2; }) == extents);
   CHECK(complaint(sound, [](auto& a) { a.scores.extents[2] = 1; }) == extents);
+  CHECK(complaint(sound, [](auto& a) { a.scores.strides[2] = 2; }) ==
+        "group_mass: the last axis of scores must be dense");
+  CHECK(complaint(sound, [](auto& a) { a.first_row = -1; }) == "group_mass: first_row must not be negative");
 }
 
 TEST_CASE("batch arguments: pool_blocks and pooled_scores", "[kernels]") {
@@ -64,11 +70,18 @@ TEST_CASE("batch arguments: pool_blocks and pooled_scores", "[kernels]") {
   pool.keys = unread<bfloat16, 4>({6, 2, 2, 8});
   CHECK(complaint(pool, [](auto& a) { a.problem.batch = -1; }) == "batch_problem: batch must not be negative");
   CHECK(complaint(pool, [](auto& a) { a.block_tokens = 0; }) == "pool_blocks: block_tokens must be at least 1");
-  for (int axis : {0, 1, 3}) {
+  for (int axis : {0, 1, 2, 3}) {
     CHECK(complaint(pool, [axis](auto& a) { a.queries.extents[axis] = 1; }) ==
           "pool_blocks: queries must be [heads_q, rows, 2, dim]");
     CHECK(complaint(pool, [axis](auto& a) { a.keys.extents[axis] = 1; }) ==
           "pool_blocks: keys must be [batch * heads_kv, key blocks, 2, dim]");
+  }
+
+  for (int axis : {0, 1, 2, 3}) {
+    CHECK(complaint(pool, [axis](auto& a) { a.queries.strides[axis] += 1; }) ==
+          "pool_blocks: queries and keys must have no gaps");
+    CHECK(complaint(pool, [axis](auto& a) { a.keys.strides[axis] += 1; }) ==
+          "pool_blocks: queries and keys must have no gaps");
   }
 
   lacuna::PooledScoresBatchArgs<bfloat16> scores;
@@ -81,6 +94,23 @@ TEST_CASE("batch arguments: pool_blocks and pooled_scores", "[kernels]") {
   CHECK(complaint(scores, [](auto& a) { a.problem.batch = -1; }) == "batch_problem: batch must not be negative");
   CHECK(complaint(scores, [](auto& a) { a.scores.extents[0] = 2; }) == extents);
   CHECK(complaint(scores, [](auto& a) { a.scores.extents[2] = 1; }) == extents);
+  CHECK(complaint(scores, [](auto& a) { a.block_tokens = 0; }) == "pooled_scores: block_tokens must be at least 1");
+  for (int axis : {0, 2, 3})
+    CHECK(complaint(scores, [axis](auto& a) { a.queries.extents[axis] = 1; }) ==
+          "pooled_scores: queries must be [heads_q, rows, 2, dim]");
+  for (int axis : {0, 1, 2, 3})
+    CHECK(complaint(scores, [axis](auto& a) { a.keys.extents[axis] = 1; }) ==
+          "pooled_scores: keys must be [batch * heads_kv, key blocks, 2, dim]");
+  for (int axis : {0, 1, 2, 3}) {
+    char const* const gaps = "pooled_scores: queries and keys must have no gaps";
+    CHECK(complaint(scores, [axis](auto& a) { a.queries.strides[axis] += 1; }) == gaps);
+    CHECK(complaint(scores, [axis](auto& a) { a.keys.strides[axis] += 1; }) == gaps);
+  }
+  for (std::int64_t first_row : {-1, 1})
+    CHECK(complaint(scores, [first_row](auto& a) { a.first_row = first_row; }) ==
+          "pooled_scores: there are not so many rows of queries");
+  CHECK(complaint(scores, [](auto& a) { a.scores.data += 1; }) ==
+        "pooled_scores: rows of scores must be dense and begin at even places");
   for (int axis : {0, 1, 2})
     CHECK(complaint(scores, [axis](auto& a) { a.scores.strides[axis] = 3; }) ==
           "pooled_scores: rows of scores must be dense and begin at even places");
@@ -107,6 +137,11 @@ TEST_CASE("batch arguments: pick_blocks", "[kernels]") {
   CHECK(complaint(sound, [](auto& a) { a.first_row = 5; }) == "pick_blocks: the index has no room for these rows");
   CHECK(complaint(sound, [](auto& a) { a.index.room = 3; }) ==
         "pick_blocks: the index has no room for that many blocks");
+  CHECK(complaint(sound, [](auto& a) { a.index.blocks.extents[0] = 2; }) == same);
+  CHECK(complaint(sound, [](auto& a) { a.index.block_tokens = 0; }) == "pick_blocks: block_tokens must be at least 1");
+  char const* const dense = "pick_blocks: the rows of an index must be dense";
+  CHECK(complaint(sound, [](auto& a) { a.index.blocks.strides[1] = 2; }) == dense);
+  CHECK(complaint(sound, [](auto& a) { a.index.counts.strides[1] = 2; }) == dense);
   CHECK(complaint(sound, [](auto& a) { a.scores.strides[2] = 2; }) ==
         "pick_blocks: the last axis of scores must be dense");
 }
@@ -120,6 +155,9 @@ TEST_CASE("batch arguments: coverage and soften", "[kernels]") {
           "coverage: counts must have one entry per row of scores");
   CHECK(complaint(coverage, [](auto& a) { a.scores.strides[2] = 2; }) ==
         "coverage: the last axis of scores must be dense");
+  char const* const negative = "coverage: floor_units and most_units must not be negative";
+  CHECK(complaint(coverage, [](auto& a) { a.floor_units = -1; }) == negative);
+  CHECK(complaint(coverage, [](auto& a) { a.most_units = -1; }) == negative);
   for (double share : {-0.1, 1.1, std::numeric_limits<double>::quiet_NaN()})
     CHECK(complaint(coverage, [share](auto& a) { a.share = share; }) == "coverage: share must be in [0, 1]");
 

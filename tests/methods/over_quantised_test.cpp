@@ -8,20 +8,24 @@
 #include "lacuna/core/thread_pool.hpp"
 #include "lacuna/methods/ada_quest.hpp"
 #include "lacuna/methods/quest.hpp"
+#include "lacuna/methods/quest_top_p.hpp"
 #include "reference/attention.hpp"
 #include "reference/quest.hpp"
+#include "support/bounds_case.hpp"
 #include "support/bounds_check.hpp"
 #include "support/cache_case.hpp"
 #include "support/catch.hpp"
 #include "support/compare.hpp"
 #include "support/exec.hpp"
 #include "support/index_case.hpp"
+#include "support/method_run.hpp"
 
 namespace {
 
 using lacuna::float8_e4m3;
 using lacuna::OverQuantised;
 using lacuna::Quest;
+using lacuna::QuestTopP;
 using reference::Units;
 using support::Data;
 
@@ -65,16 +69,16 @@ reference::Inputs decoded(reference::Inputs in, std::vector<float> const& k_scal
   return in;
 }
 
-template <class T, class C>
+template <class T, class C, class M = Quest>
 struct Run {
-  explicit Run(reference::Inputs const& in, Quest const& quest, lacuna::Cpu exec = {})
-      : method{quest}, exec(exec), shape{1, in.len_k, in.heads_q, in.heads_kv, in.dim} {
+  explicit Run(reference::Inputs const& in, M const& pages, lacuna::Cpu exec = {})
+      : method{pages}, exec(exec), shape{1, in.len_k, in.heads_q, in.heads_kv, in.dim} {
     for (std::int64_t head = 0; head < in.heads_kv; ++head) {
       k_scales.push_back(static_cast<float>(3.0 / range_of<C>() / static_cast<double>(head + 1)));
       v_scales.push_back(static_cast<float>(4.5 / range_of<C>()));
     }
   }
-  OverQuantised<Quest, T, C> method;
+  OverQuantised<M, T, C> method;
   lacuna::Cpu exec;
   lacuna::Shape shape;
   std::vector<float> k_scales, v_scales;
@@ -148,20 +152,20 @@ TEST_CASE("quantised: the pool's pages need not be those that are picked", "[met
   }
 }
 
-TEST_CASE("quantised: workers do not change a bit, and fewer bytes are refused", "[methods]") {
+/// Any workers, and one byte less, or hardly any.
+template <class M>
+void answers_in_its_memory_alone(M const& pages, std::string const& complaint) {
   lacuna::ThreadPool pool(3);
   auto const in = support::make_inputs<float>({1, 3000, 2, 2, 64}, Data::random, 5);
-  Quest quest;
-  quest.budget.tokens = 512;
   std::vector<double> first;
   for (lacuna::Cpu const& exec : {lacuna::Cpu{}, pool.exec(), support::backwards(3)}) {
-    Run<float, float8_e4m3> r(in, quest, exec);
+    Run<float, float8_e4m3, M> r(in, pages, exec);
     support::GuardedMemory pool_memory(lacuna::PagePool<float8_e4m3>::bytes(94, 64, 64));
     lacuna::PagePool<float8_e4m3> codes(pool_memory.data(), 94, 64, 64);
     support::GuardedMemory memory(decltype(r.method)::Store::bytes(codes, 3000, 2, 16));
-    decltype(r.method)::Store cache(codes, memory.data(), 3000, 2, 16,
-                                    lacuna::dense_view<float const, 1>(r.k_scales.data(), {2}),
-                                    lacuna::dense_view<float const, 1>(r.v_scales.data(), {2}));
+    typename decltype(r.method)::Store cache(codes, memory.data(), 3000, 2, 16,
+                                             lacuna::dense_view<float const, 1>(r.k_scales.data(), {2}),
+                                             lacuna::dense_view<float const, 1>(r.v_scales.data(), {2}));
     support::RowsCase<float> const rows(in, 0, 3000);
     REQUIRE(cache.append(exec, rows.k(), rows.v()));
     auto const plan = r.method.plan(exec, r.shape);
@@ -174,7 +178,59 @@ TEST_CASE("quantised: workers do not change a bit, and fewer bytes are refused",
     CHECK(c.answer() == first);
     CHECK(r.method.run(exec, c.problem(), cache, scratch.workspace(plan->workspace_bytes - 1), index, c.out()).code ==
           lacuna::Errc::workspace_too_small);
+    CHECK(r.method.run(exec, c.problem(), cache, scratch.workspace(64), index, c.out()).message == complaint);
+    CHECK((index_memory.guards_untouched() && scratch.guards_untouched()));
   }
+}
+
+TEST_CASE("quantised: workers do not change a bit, and fewer bytes are refused", "[methods]") {
+  answers_in_its_memory_alone(Quest{.budget = {.tokens = 512}}, "select: the workspace is smaller than planned");
+  QuestTopP top_p{.budget = {.share = 0.5, .floor_tokens = 64}};
+  top_p.selector.candidate_tokens = 1024;
+  answers_in_its_memory_alone(top_p, "quantised: the workspace is smaller than planned");
+}
+
+/// Codes choose and answer as the numbers would that they stand for.
+template <class T, class C>
+void weighs_what_the_codes_hold(std::int64_t len, std::int64_t group, std::int64_t pool_page) {
+  CAPTURE(len, group, pool_page);
+  auto const original = support::make_inputs<T>({1, len, 2, group, 32}, Data::random, 23);
+  QuestTopP pages{.budget = {.share = 0.6, .floor_tokens = 16}};
+  pages.selector.candidate_tokens = 112;
+  Run<T, C, QuestTopP> r(original, pages);
+  auto const held = decoded<T, C>(original, r.k_scales, r.v_scales);
+  std::int64_t const pool_pages = 2 * ((len + pool_page - 1) / pool_page);
+  support::GuardedMemory pool_memory(lacuna::PagePool<C>::bytes(pool_pages, pool_page, 32));
+  lacuna::PagePool<C> pool(pool_memory.data(), pool_pages, pool_page, 32);
+  support::GuardedMemory memory(lacuna::QuantisedCache<T, C>::bytes(pool, len, 2, 16));
+  lacuna::QuantisedCache<T, C> cache(pool, memory.data(), len, 2, 16,
+                                     lacuna::dense_view<float const, 1>(r.k_scales.data(), {2}),
+                                     lacuna::dense_view<float const, 1>(r.v_scales.data(), {2}));
+  support::RowsCase<T> const rows(original, 0, len);
+  REQUIRE(cache.append({}, rows.k(), rows.v()));
+  auto const plan = r.method.plan({}, r.shape);
+  REQUIRE(plan);
+  support::GuardedMemory index_memory(plan->index_bytes), scratch(plan->workspace_bytes);
+  lacuna::Workspace carving = index_memory.workspace();
+  auto index = r.method.make_index(r.shape, carving);
+  support::ProblemCase<T> c(held);
+  REQUIRE(r.method.run({}, c.problem(), cache, scratch.workspace(), index, c.out()));
+
+  support::BoundsCase<T> plain(held, 16);
+  support::MethodRun<QuestTopP> alone(pages, plain.problem());
+  REQUIRE(alone.run(plain.problem(), plain.problem_case().out()) == "");
+  for (std::int64_t row = 0; row < 2; ++row)
+    CHECK(support::units_of(index.pages, row, index.counts(row)) ==
+          support::units_of(alone.index().pages, row, alone.index().counts(row)));
+  CHECK(c.answer() == plain.problem_case().answer());
+  CHECK((index_memory.guards_untouched() && scratch.guards_untouched()));
+}
+
+TEST_CASE("quantised: candidates are weighed by what their codes hold", "[methods]") {
+  for (std::int64_t len : {1, 17, 200, 333}) weighs_what_the_codes_hold<float, std::int8_t>(len, 2, 16);
+  weighs_what_the_codes_hold<float, float8_e4m3>(400, 5, 100);
+  weighs_what_the_codes_hold<lacuna::bfloat16, float8_e4m3>(400, 1, 256);
+  weighs_what_the_codes_hold<lacuna::half, std::int8_t>(300, 8, 1);
 }
 
 TEST_CASE("codes: every number goes to the nearest code, ties to the even one", "[core]") {

@@ -1,9 +1,12 @@
+#include <cstdint>
 #include <memory>
+#include <string>
 #include <vector>
 
 #include "lacuna/cost/prefill_methods.hpp"
 #include "lacuna/methods/block_sparse.hpp"
 #include "lacuna/methods/dense.hpp"
+#include "lacuna/methods/duo_attention.hpp"
 #include "lacuna/methods/flex_prefill.hpp"
 #include "lacuna/methods/or_dense.hpp"
 #include "lacuna/methods/streaming.hpp"
@@ -12,6 +15,7 @@
 #include "support/batch_case.hpp"
 #include "support/catch.hpp"
 #include "support/compare.hpp"
+#include "support/cuda_doors.hpp"
 #include "support/inputs.hpp"
 
 namespace {
@@ -117,6 +121,23 @@ TEST_CASE("cuda run: a method answers as on the CPU", "[methods]") {
   answers_as_the_cpu("flex prefill", flex);
   answers_as_the_cpu("x attention", XAttention{});
   answers_as_the_cpu("streaming", Streaming{.sink_tokens = 4, .window_tokens = 60});
+}
+
+TEST_CASE("cuda run: one method for some heads, another for the others", "[methods]") {
+  using namespace lacuna;
+  Streaming const streaming{.sink_tokens = 4, .window_tokens = 60};
+  for (std::vector<std::uint8_t> const& second : {std::vector<std::uint8_t>{0, 1}, {1, 0}, {1, 1}}) {
+    GivenHeads const heads{dense_view<std::uint8_t const, 1>(second.data(), {2})};
+    answers_as_the_cpu("duo prefill", DuoPrefill{{}, streaming, heads});
+    VerticalSlash vertical_slash{.budget = {.columns = 40, .diagonals = 70}};
+    vertical_slash.selector.inner.window = 64;
+    answers_as_the_cpu("duo vertical-slash", DuoVerticalSlash{vertical_slash, streaming, heads});
+  }
+  std::vector<std::uint8_t> alternating(66);
+  for (std::size_t head = 0; head < alternating.size(); head += 2) alternating[head] = 1;
+  DuoPrefill const many{{}, streaming, {dense_view<std::uint8_t const, 1>(alternating.data(), {66})}};
+  CHECK(many.plan(Cuda{}, BatchShape{1, 8, {8, 8, 66, 66, 64}}).status().message ==
+        std::string("head_split: on the device heads of one method must lie in at most 32 runs"));
 }
 
 TEST_CASE("cuda run: below its crossover a method gives way to dense attention", "[methods]") {

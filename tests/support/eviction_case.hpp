@@ -83,6 +83,7 @@ class EvictionCase {
     return pages;
   }
 
+  lacuna::TokenIndex const& index() const { return run_.index(); }
   std::vector<reference::Units> const& held() const { return held_; }
   lacuna::PagePool<T> const& pool() const { return cache_.pool(); }
   std::int64_t end() const { return end_; }

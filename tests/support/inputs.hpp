@@ -22,6 +22,8 @@ enum class Data {
   tiny,            // denormal floats
   nan_key,         // one channel of one key is NaN
   infinite_query,  // one channel of one query is +inf, of another -inf
+  one_hot,         // one key gets all the attention of whoever sees it
+  vast,            // keys and values up to about 1e30, or what the storage type holds
 };
 
 inline std::string name_of(Data data) {
@@ -32,6 +34,8 @@ inline std::string name_of(Data data) {
     case Data::tiny: return "tiny";
     case Data::nan_key: return "nan_key";
     case Data::infinite_query: return "infinite_query";
+    case Data::one_hot: return "one_hot";
+    case Data::vast: return "vast";
   }
   return "?";
 }
@@ -74,12 +78,13 @@ reference::Inputs make_inputs(Sizes const& sizes, Data data, std::uint64_t seed)
   Random random(seed);
   reference::Inputs in{sizes.len_q, sizes.len_k, sizes.heads_kv * sizes.group, sizes.heads_kv, sizes.dim, {}, {}, {}};
   double const scale = data == Data::huge ? 60.0 : data == Data::tiny ? 1e-39 : 1.0;
+  double const most = data != Data::vast ? 1.0 : std::is_same_v<T, lacuna::half> ? 1e4 : 1e30;
   auto fill = [&](std::vector<double>& values, std::int64_t count, double factor) {
     for (std::int64_t e = 0; e < count; ++e) values.push_back(round_to<T>(factor * random.normal()));
   };
   fill(in.q, in.len_q * in.heads_q * in.dim, scale);
-  fill(in.k, in.len_k * in.heads_kv * in.dim, scale);
-  fill(in.v, in.len_k * in.heads_kv * in.dim, data == Data::tiny ? scale : 1.0);
+  fill(in.k, in.len_k * in.heads_kv * in.dim, scale * most);
+  fill(in.v, in.len_k * in.heads_kv * in.dim, data == Data::tiny ? scale : most);
   if (data == Data::ties)
     for (std::size_t e = 0; e < in.k.size(); ++e) in.k[e] = 0.5;
   if (data == Data::nan_key && in.len_k > 0)
@@ -90,6 +95,12 @@ reference::Inputs make_inputs(Sizes const& sizes, Data data, std::uint64_t seed)
         std::numeric_limits<double>::infinity();
     in.q[static_cast<std::size_t>(random.below(in.len_q) * in.heads_q * in.dim)] =
         -std::numeric_limits<double>::infinity();
+  }
+  if (data == Data::one_hot && in.len_k > 0) {
+    for (double& x : in.q) x = round_to<T>(1.0 + std::abs(x));
+    std::int64_t const hot = random.below(in.len_k) * in.heads_kv * in.dim;
+    for (std::int64_t e = 0; e < in.heads_kv * in.dim; ++e)
+      in.k[static_cast<std::size_t>(hot + e)] = round_to<T>(80.0 / std::sqrt(static_cast<double>(in.dim)));
   }
   return in;
 }

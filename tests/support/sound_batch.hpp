@@ -50,7 +50,7 @@ lacuna::AttentionOut<T> sound_out(lacuna::BatchProblem<T> const& problem) {
 /// What check() says once `spoil` has had its way with a copy of sound arguments; "unsound" where they were not.
 template <class Args, class Spoil>
 std::string complaint(Args args, Spoil const& spoil) {
-  if (!args.check()) return std::string("unsound: ") + args.check().message;
+  if (!args.check()) return std::string("unsound: ").append(args.check().message);
   spoil(args);
   return args.check().message;
 }

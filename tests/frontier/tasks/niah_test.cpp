@@ -1,5 +1,6 @@
 #include "frontier/tasks/niah.hpp"
 
+#include <algorithm>
 #include <regex>
 #include <set>
 
@@ -69,4 +70,19 @@ TEST_CASE("niah: lines are matched by index, key and value") {
   CHECK(strict("99999999999. The answer for a1b2 is c3d4.") == 0.0);
   CHECK(task.score(sample, sample.gold).compat == 1.0);
   CHECK(task.score(sample, sample.gold).strict == 0.0);
+}
+
+TEST_CASE("niah: keys can be words, each of them once, and everything else stays") {
+  Task const* const with_words = find_task("niah_words");
+  REQUIRE(with_words != nullptr);
+  CHECK(std::none_of(all_tasks().begin(), all_tasks().end(), [&](Task const* one) { return one == with_words; }));
+  Sample const sample = with_words->generate(test::request(2048, 7));
+  std::string const context = test::context_of(sample.prompt);
+  std::regex const sentence("The value for ([a-z]+) is: (([a-z][0-9])+)\\.");
+  std::set<std::string> keys;
+  for (std::sregex_iterator it(context.begin(), context.end(), sentence), end; it != end; ++it)
+    CHECK(keys.insert((*it)[1].str()).second);
+  CHECK(keys.size() > 120);
+  CHECK(with_words->score(sample, response(sample.gold)).strict == 1.0);
+  CHECK_THROWS_AS(with_words->generate(test::request(32768, 7)), std::invalid_argument);
 }

@@ -69,3 +69,7 @@ TEST_CASE("cuda attend band: windows, caps, sinks, pages and odd inputs equal th
 }
 
 }  // namespace
+
+// For the tests of whole methods, which do not compile it again (support/cuda_doors.hpp).
+template lacuna::Status lacuna::attend_band<lacuna::bfloat16>(lacuna::Cuda,
+                                                              lacuna::AttendBandBatchArgs<lacuna::bfloat16> const&);

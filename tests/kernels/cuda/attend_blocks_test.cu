@@ -132,3 +132,7 @@ TEST_CASE("cuda attend blocks: pages and padding equal the oracle", "[cuda]") {
 }
 
 }  // namespace
+
+// For the tests of whole methods, which do not compile it again (support/cuda_doors.hpp).
+template lacuna::Status lacuna::attend_blocks<lacuna::bfloat16>(lacuna::Cuda,
+                                                                lacuna::AttendBlocksBatchArgs<lacuna::bfloat16> const&);

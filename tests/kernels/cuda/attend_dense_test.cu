@@ -129,3 +129,7 @@ TEST_CASE("cuda attend dense: shapes that no kernel serves are refused by a sent
 }
 
 }  // namespace
+
+// For the tests of whole methods, which do not compile it again (support/cuda_doors.hpp).
+template lacuna::Status lacuna::attend_dense<lacuna::bfloat16>(lacuna::Cuda,
+                                                               lacuna::AttendDenseBatchArgs<lacuna::bfloat16> const&);

@@ -214,3 +214,7 @@ TEST_CASE("cuda attend pages: what the device cannot serve is refused", "[cuda]"
 }
 
 }  // namespace
+
+// For the tests of whole methods, which do not compile it again (support/cuda_doors.hpp).
+template lacuna::Status lacuna::attend_pages<lacuna::bfloat16>(lacuna::Cuda,
+                                                               lacuna::AttendPagesBatchArgs<lacuna::bfloat16> const&);

@@ -150,3 +150,7 @@ TEST_CASE("cuda attend vertical-slash: pages and padding equal the oracle", "[cu
 }
 
 }  // namespace
+
+// For the tests of whole methods, which do not compile it again (support/cuda_doors.hpp).
+template lacuna::Status lacuna::attend_vertical_slash<lacuna::bfloat16>(
+    lacuna::Cuda, lacuna::AttendVerticalSlashBatchArgs<lacuna::bfloat16> const&);

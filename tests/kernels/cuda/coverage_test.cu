@@ -4,6 +4,7 @@
 #include <limits>
 #include <vector>
 
+#include "lacuna/budgets/above_cut.hpp"
 #include "lacuna/budgets/top_mass.hpp"
 #include "lacuna/kernels/soften.hpp"
 #include "lacuna/selectors/normalised.hpp"
@@ -13,6 +14,8 @@
 #include "support/random.hpp"
 
 namespace {
+
+using lacuna::CoverageRule;
 
 enum class Kind { weights, even, few_values, special, nothing };
 
@@ -59,9 +62,11 @@ TEST_CASE("cuda coverage: the counts of the CPU, for the same scores", "[kernels
   for (Kind kind : {Kind::weights, Kind::even, Kind::few_values, Kind::special, Kind::nothing})
     for (std::int64_t units : {1, 33, 1000, 8192, 40000})
       for (double share : {0.0, 0.3, 0.65, 0.95, 0.9999999, 1.0}) {
-        equals_the_cpu(kind, units, lacuna::TopMass{share, 7, 0}, {{}, {}, share, 7, 0, false});
-        equals_the_cpu(kind, units, lacuna::TopMass{share, 2, 600}, {{}, {}, share, 2, 600, false});
-        equals_the_cpu(kind, units, lacuna::AnchoredTopMass{share}, {{}, {}, share, 1, 0, true});
+        equals_the_cpu(kind, units, lacuna::TopMass{share, 7, 0}, {{}, {}, share, 7, 0});
+        equals_the_cpu(kind, units, lacuna::TopMass{share, 2, 600}, {{}, {}, share, 2, 600});
+        equals_the_cpu(kind, units, lacuna::AnchoredTopMass{share}, {{}, {}, share, 1, 0, CoverageRule::after_anchors});
+        equals_the_cpu(kind, units, lacuna::MassWithin{share}, {{}, {}, share, 1, 0, CoverageRule::within});
+        equals_the_cpu(kind, units, lacuna::AboveCut{7, 900}, {{}, {}, share, 7, 900, CoverageRule::above_cut});
       }
 }
 

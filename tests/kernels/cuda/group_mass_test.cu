@@ -8,6 +8,7 @@
 #include "support/batch_case.hpp"
 #include "support/catch.hpp"
 #include "support/inputs.hpp"
+#include "support/on_path.hpp"
 
 namespace {
 
@@ -80,7 +81,7 @@ void equals_the_oracle(std::vector<Sizes> const& sizes, std::int64_t tokens, std
   }
 }
 
-TEST_CASE("cuda group mass: equals the oracle, whatever the batch, head size, block and stride", "[kernels]") {
+void any_shape_equals_the_oracle() {
   for (std::int64_t stride : {1, 4, 8, 16})
     equals_the_oracle<lacuna::bfloat16>(
         {{300, 300, 2, 2, 128}, {77, 210, 2, 2, 128}, {0, 50, 2, 2, 128}, {1, 130, 2, 2, 128}, {1, 1, 2, 2, 128}}, 128,
@@ -89,6 +90,15 @@ TEST_CASE("cuda group mass: equals the oracle, whatever the batch, head size, bl
     equals_the_oracle<lacuna::half>({{129, 257, 1, 5, 64}, {64, 64, 1, 5, 64}}, 16, stride);
   equals_the_oracle<lacuna::half>({{290, 290, 2, 1, 256}}, 64, 8);
   equals_the_oracle<lacuna::bfloat16>({{1500, 1500, 1, 1, 64}}, 64, 4);
+}
+
+TEST_CASE("cuda group mass: equals the oracle, whatever the batch, head size, block and stride", "[kernels]") {
+  any_shape_equals_the_oracle();
+}
+
+TEST_CASE("cuda group mass: the same by wgmma, where it is asked for", "[.hopper]") {
+  support::OnPath const hopper(lacuna::cuda::Path::hopper);
+  any_shape_equals_the_oracle();
 }
 
 TEST_CASE("cuda group mass: huge and tied inputs, NaN, windows, caps and pages", "[kernels]") {
@@ -103,3 +113,7 @@ TEST_CASE("cuda group mass: huge and tied inputs, NaN, windows, caps and pages",
 }
 
 }  // namespace
+
+// For the tests of whole methods, which do not compile it again (support/cuda_doors.hpp).
+template lacuna::Status lacuna::group_mass<lacuna::bfloat16>(lacuna::Cuda,
+                                                             lacuna::GroupMassBatchArgs<lacuna::bfloat16> const&);

@@ -111,3 +111,7 @@ TEST_CASE("cuda pick blocks: what the CPU picks from the same scores", "[kernels
 }
 
 }  // namespace
+
+// For the tests of whole methods, which do not compile it again (support/cuda_doors.hpp).
+template lacuna::Status lacuna::pick_blocks<lacuna::bfloat16>(lacuna::Cuda,
+                                                              lacuna::PickBlocksBatchArgs<lacuna::bfloat16> const&);

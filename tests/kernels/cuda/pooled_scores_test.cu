@@ -112,3 +112,9 @@ TEST_CASE("cuda pooled scores: layouts, pages and windows", "[kernels]") {
 }
 
 }  // namespace
+
+// For the tests of whole methods, which do not compile it again (support/cuda_doors.hpp).
+template lacuna::Status lacuna::pooled_scores<lacuna::bfloat16>(lacuna::Cuda,
+                                                                lacuna::PooledScoresBatchArgs<lacuna::bfloat16> const&);
+template lacuna::Status lacuna::pool_blocks<lacuna::bfloat16>(lacuna::Cuda,
+                                                              lacuna::PoolBlocksBatchArgs<lacuna::bfloat16> const&);

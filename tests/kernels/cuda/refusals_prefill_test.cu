@@ -90,24 +90,6 @@ TEST_CASE("refusals: pool_blocks and pooled_scores", "[kernels]") {
   CHECK(pooled_scores(kExec, scores).message == std::string("pooled_scores: dim must be 64, 128 or 256"));
 }
 
-TEST_CASE("refusals: pick_blocks", "[kernels]") {
-  auto const said = [](auto const& spoil) {
-    lacuna::PickBlocksBatchArgs<bfloat16> args;
-    args.problem = sound_batch<bfloat16>(64);
-    args.scores = unread<float, 3>({4, 7, 4});
-    args.counts = unread<std::int32_t, 2>({4, 7});
-    args.index.room = 2;
-    args.index.counts = unread<std::int32_t, 2>({4, 7});
-    args.index.blocks = unread<std::int32_t, 2>({4, 14});
-    spoil(args);
-    return std::string(pick_blocks(kExec, args).message);
-  };
-  char const* const rows = "pick_blocks: rows of scores must begin at multiples of 16 bytes";
-  CHECK(said([](auto& a) { a.scores.data = nowhere<float>(1); }) == rows);
-  CHECK(said([](auto& a) { a.scores.strides[0] += 2; }) == rows);
-  CHECK(said([](auto& a) { a.scores.strides[1] += 2; }) == rows);
-}
-
 lacuna::AttendBlocksBatchArgs<bfloat16> blocks_args(std::int64_t dim = 64) {
   auto const problem = sound_batch<bfloat16>(dim);
   lacuna::BlockIndex index;

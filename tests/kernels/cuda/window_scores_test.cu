@@ -9,6 +9,7 @@
 #include "support/batch_case.hpp"
 #include "support/catch.hpp"
 #include "support/inputs.hpp"
+#include "support/on_path.hpp"
 
 namespace {
 
@@ -111,7 +112,7 @@ void equals_the_oracle(std::vector<Sizes> const& sizes, std::int64_t window, Dat
   }
 }
 
-TEST_CASE("cuda window scores: columns and diagonals equal the oracle", "[kernels]") {
+void any_shape_equals_the_oracle() {
   for (std::int64_t window : {1, 2, 16, 64, 100, 256})
     equals_the_oracle<lacuna::bfloat16>(
         {{300, 300, 2, 4, 128}, {77, 210, 2, 4, 128}, {1, 130, 2, 4, 128}, {64, 64, 2, 4, 128}, {1, 1, 2, 4, 128}},
@@ -119,6 +120,13 @@ TEST_CASE("cuda window scores: columns and diagonals equal the oracle", "[kernel
   equals_the_oracle<lacuna::half>({{129, 257, 1, 7, 64}, {65, 65, 1, 7, 64}}, 100);
   equals_the_oracle<lacuna::half>({{200, 200, 2, 1, 256}, {33, 190, 2, 1, 256}}, 130);
   equals_the_oracle<lacuna::bfloat16>({{2100, 4300, 1, 5, 64}}, 512);
+}
+
+TEST_CASE("cuda window scores: columns and diagonals equal the oracle", "[kernels]") { any_shape_equals_the_oracle(); }
+
+TEST_CASE("cuda window scores: the same by wgmma, where it is asked for", "[.hopper]") {
+  support::OnPath const hopper(lacuna::cuda::Path::hopper);
+  any_shape_equals_the_oracle();
 }
 
 TEST_CASE("cuda window scores: tied, huge and infinite inputs, and keys that are NaN", "[kernels]") {
@@ -140,3 +148,7 @@ TEST_CASE("cuda window scores: layouts, pages, windows, caps and sinks", "[kerne
 }
 
 }  // namespace
+
+// For the tests of whole methods, which do not compile it again (support/cuda_doors.hpp).
+template lacuna::Status lacuna::window_scores<lacuna::bfloat16>(lacuna::Cuda,
+                                                                lacuna::WindowScoresBatchArgs<lacuna::bfloat16> const&);

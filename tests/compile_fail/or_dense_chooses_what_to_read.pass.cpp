@@ -1,0 +1,3 @@
+#include "lacuna/lacuna.hpp"
+
+lacuna::OrDense<lacuna::Quest, lacuna::QuestCost> method;

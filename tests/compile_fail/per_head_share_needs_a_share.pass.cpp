@@ -1,0 +1,3 @@
+#include "lacuna/lacuna.hpp"
+
+lacuna::PerHeadShare<lacuna::AnchoredTopMass> budget;
