@@ -17,13 +17,20 @@ seconds() {
   echo "$best"
 }
 
-echo '#include "lacuna/lacuna.hpp"' > "$work/alone.cpp"
-cat > "$work/method.cpp" << 'EOF'
-#include "lacuna/lacuna.hpp"
+# method HEADER: a file that instantiates Quest in bf16.
+method() {
+  cat << EOF
+#include "$1"
 using namespace lacuna;
 Status run(Cpu exec, Problem<bfloat16> const& p, Workspace w, PageIndex& index, AttentionOut<bfloat16> const& out) {
   return Quest{}.run(exec, p, w, index, out);
 }
 EOF
+}
+
+echo '#include "lacuna/lacuna.hpp"' > "$work/alone.cpp"
+method lacuna/lacuna.hpp > "$work/method.cpp"
+method lacuna/methods/quest.hpp > "$work/own_header.cpp"
 echo "lacuna.hpp alone, -O0: $(seconds -O0 -c "$work/alone.cpp") s"
 echo "one method instantiated, -O2: $(seconds -O2 -c "$work/method.cpp") s"
+echo "the same with the method's own header alone, -O2: $(seconds -O2 -c "$work/own_header.cpp") s"

@@ -1,5 +1,6 @@
 // Writes the results of record: one CSV row per case and arm, dense beside every method.
-//   lacuna_record TOKENS_PREFILL TOKENS_DECODE REPEATS WORKERS HEADS_Q HEADS_KV > bench/results/<machine>.csv
+//   lacuna_record TOKENS_PREFILL TOKENS_DECODE REPEATS WORKERS HEADS_Q HEADS_KV [ARM] > bench/results/<machine>.csv
+// Of arms whose "phase dtype arm" does not hold ARM nothing is run.
 // The arms take turns, and each row is the fastest of its turns. One worker: the processor time that it took, because a
 // busy machine shares its cores but not this clock. More: the time on the wall. The arm `read` is a plain loop over as
 // many bytes as the cache of a decoding step holds: what the machine can read at all, at that moment.
@@ -155,8 +156,9 @@ void add_decode(std::vector<Row>& rows, std::string const& dtype, Shape shape, s
 }  // namespace
 
 int main(int count, char** arguments) {
-  if (count != 7)
-    return std::fprintf(stderr, "usage: lacuna_record TOKENS_PREFILL TOKENS_DECODE REPEATS WORKERS HEADS_Q HEADS_KV\n"),
+  if (count != 7 && count != 8)
+    return std::fprintf(stderr,
+                        "usage: lacuna_record TOKENS_PREFILL TOKENS_DECODE REPEATS WORKERS HEADS_Q HEADS_KV [ARM]\n"),
            1;
   workers = std::atoi(arguments[4]);
   ThreadPool pool(workers);
@@ -167,6 +169,10 @@ int main(int count, char** arguments) {
   add_prefill<bfloat16>(rows, "bf16", heads, std::atoll(arguments[1]));
   add_decode<float>(rows, "f32", heads, std::atoll(arguments[2]));
   add_decode<bfloat16>(rows, "bf16", heads, std::atoll(arguments[2]));
+  if (count == 8)
+    std::erase_if(rows, [&](Row const& r) {
+      return (r.phase + " " + r.dtype + " " + r.arm).find(arguments[7]) == std::string::npos;
+    });
   for (int turn = 0; turn < std::atoi(arguments[3]); ++turn)
     for (Row& row : rows) row.turn(row);
 

@@ -1,10 +1,12 @@
 // Time of what selection is made of, at Llama 3.1 8B's shapes: 32 query heads, 8 KV heads, 128 channels, bfloat16, one
-// prompt of its own. Graph replays on random data. Usage: selection_arms [tokens ...]
+// prompt of its own. Graph replays on random data. Usage: selection_arms [hopper] [tokens ...]
 #include <cstdio>
 #include <cstdlib>
 #include <string>
 #include <vector>
 
+#include "lacuna/kernels/cuda/path.cuh"
+#include "lacuna/kernels/group_mass.hpp"
 #include "lacuna/kernels/pick_blocks.hpp"
 #include "lacuna/kernels/pool_blocks.hpp"
 #include "lacuna/kernels/pooled_scores.hpp"
@@ -81,9 +83,9 @@ void run(std::int64_t len) {
     double const pool = bench::replay_ms(stream, 10, [&](cudaStream_t) {
       must(lacuna::pool_blocks(exec, lacuna::PoolBlocksBatchArgs<T>{p, tokens, pq, pk}));
     });
-    for (std::int64_t megabytes : {16, 32, 64, 128, 256}) {
+    for (std::int64_t megabytes : {32, 64, 128, 256, 512}) {
       std::int64_t const most = std::max<std::int64_t>((megabytes << 20) / (kHeads * blocks * 4) / 16 * 16, 16);
-      if (most > 2 * rows && megabytes > 16) continue;
+      if (most > 2 * rows && megabytes > 32) continue;
       Memory scores(kHeads * most * blocks * 4);
       double ms[3];
       for (int what : {0, 1, 2})  // both, scores alone, picks alone
@@ -103,6 +105,23 @@ void run(std::int64_t len) {
           static_cast<long long>(tokens), static_cast<long long>(len), pool, static_cast<long long>(megabytes),
           static_cast<long long>(most), ms[0], ms[1], ms[2]);
     }
+  }
+  for (std::int64_t stride : {8, 16}) {
+    std::int64_t const tokens = 128, rows = lacuna::BlockIndex::first_row(1, len, tokens), blocks = len / tokens;
+    std::int64_t const most = std::min(std::max<std::int64_t>((128 << 20) / (kHeads * blocks * 4) / 16 * 16, 16), rows);
+    lacuna::Workspace counting;
+    lacuna::reserve_group_mass(exec, lacuna::shape_of(p), stride, tokens, most, counting);
+    Memory scores(kHeads * most * blocks * 4), scratch(static_cast<std::int64_t>(counting.used_bytes()));
+    double const ms = bench::replay_ms(stream, 5, [&](cudaStream_t) {
+      for (std::int64_t first = 0; first < rows; first += most) {
+        std::int64_t const count = std::min(most, rows - first);
+        auto const chunk = lacuna::dense_view<float, 3>(scores.as<float>(), {kHeads, count, blocks});
+        must(lacuna::group_mass(exec, lacuna::GroupMassBatchArgs<T>{
+                                          p, stride, tokens, first, chunk, {scratch.data, counting.used_bytes()}}));
+      }
+    });
+    std::printf("antidiagonals, stride %2lld  %6lld tokens: %.3f ms\n", static_cast<long long>(stride),
+                static_cast<long long>(len), ms);
   }
   for (std::int64_t window : {256, 512}) {
     lacuna::Workspace counting;
@@ -124,6 +143,10 @@ void run(std::int64_t len) {
 }  // namespace
 
 int main(int argc, char** argv) {
+  if (argc > 1 && std::string(argv[1]) == "hopper") {
+    lacuna::cuda::use_path(lacuna::cuda::Path::hopper);
+    --argc, ++argv;
+  }
   if (argc < 2)
     for (std::int64_t len : {16384, 65536, 131072}) run(len);
   for (int i = 1; i < argc; ++i) run(std::atoll(argv[i]));

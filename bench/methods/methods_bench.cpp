@@ -2,8 +2,10 @@
 // multiply-adds that the index asks for. Arguments: tokens, budget in thousandths of them, workers.
 #include <benchmark/benchmark.h>
 
+#include <algorithm>
 #include <concepts>
 #include <string>
+#include <vector>
 
 #include "lacuna/lacuna.hpp"
 #include "support/random_problem.hpp"
@@ -14,12 +16,22 @@ using namespace lacuna;
 
 enum class Part { select, attend };
 
+std::uint8_t const second_heads[] = {0, 1};
+
+template <class M>
+M method_of(benchmark::State const& state) {
+  M method;
+  if constexpr (requires { method.budget.share; }) method.budget.share = static_cast<double>(state.range(1)) / 1000.0;
+  if constexpr (requires { method.chooser.second; })
+    method.chooser.second = dense_view<std::uint8_t const, 1>(second_heads, {2});
+  return method;
+}
+
 template <class M, Part Measured, Storage T, bool Decode>
 void measure(benchmark::State& state) {
   std::int64_t const tokens = state.range(0);
   Shape const shape{Decode ? 1 : tokens, tokens, 8, 2, 64};
-  M method;
-  if constexpr (requires { method.budget.share; }) method.budget.share = static_cast<double>(state.range(1)) / 1000.0;
+  M const method = method_of<M>(state);
   ThreadPool pool(static_cast<int>(state.range(2)));
   bench::RandomProblem<T> random(shape);
   Problem<T> const problem = random.problem();
@@ -34,8 +46,10 @@ void measure(benchmark::State& state) {
     Status s;
     if constexpr (Measured == Part::select)
       s = method.select(pool.exec(), problem, workspace, index);
-    else
+    else if constexpr (requires { attend(pool.exec(), problem, index, workspace, random.out()); })
       s = attend(pool.exec(), problem, index, workspace, random.out());
+    else  // its parts attend as they are selected
+      s = method.run(pool.exec(), problem, workspace, index, random.out());
     if (!s) return state.SkipWithError(s.message);
   }
   state.counters["density"] = density(index);
@@ -70,22 +84,87 @@ int add(std::string const& name) {
   return 0;
 }
 
+/// A step over 8-bit keys and values, selection included.
+template <class M, Storage T, Code C>
+void measure_quantised(benchmark::State& state) {
+  Shape const shape{1, state.range(0), 8, 2, 64};
+  using Over = OverQuantised<M, T, C>;
+  Over const method{method_of<M>(state)};
+  ThreadPool workers(static_cast<int>(state.range(2)));
+  bench::RandomProblem<T> random(shape);
+  std::int64_t const pages = shape.heads_kv * (shape.len_k / 16 + 1);
+  bench::Buffer codes = bench::allocate(PagePool<C>::bytes(pages, 16, shape.dim));
+  PagePool<C> pool(codes.data(), pages, 16, shape.dim);
+  float const scale[] = {5.0F / kLargestCode<C>, 5.0F / kLargestCode<C>};
+  auto const scales = dense_view<float const, 1>(scale, {shape.heads_kv});
+  bench::Buffer tables = bench::allocate(Over::Store::bytes(pool, shape.len_k, shape.heads_kv, 16));
+  typename Over::Store cache(pool, tables.data(), shape.len_k, shape.heads_kv, 16, scales, scales);
+  KvView<T> const kv = random.problem().kv;
+  std::vector<T> rows(static_cast<std::size_t>(shape.heads_kv * shape.dim));
+  auto const row = dense_view<T const, 3>(rows.data(), {1, shape.heads_kv, shape.dim});
+  for (std::int64_t token = 0; token < shape.len_k; ++token) {
+    for (std::int64_t head = 0; head < shape.heads_kv; ++head)
+      std::copy_n(kv.k + kv.offset(head, token), shape.dim, rows.data() + head * shape.dim);
+    if (Status s = cache.append(Cpu{}, row, row); !s) return state.SkipWithError(s.message);
+  }
+  auto const plan = method.plan(workers.exec(), shape);
+  if (!plan) return state.SkipWithError(plan.status().message);
+  bench::Buffer index_memory = bench::allocate(plan->index_bytes), memory = bench::allocate(plan->workspace_bytes);
+  Workspace for_index(index_memory.data(), plan->index_bytes);
+  auto index = method.make_index(shape, for_index);
+  for (auto _ : state) {
+    Status const s = method.run(workers.exec(), random.problem(), cache, {memory.data(), plan->workspace_bytes}, index,
+                                random.out());
+    if (!s) return state.SkipWithError(s.message);
+  }
+  state.counters["density"] = density(index);
+}
+
+template <class M>
+int add_quantised(std::string const& name) {
+  Shape const shape{1, 32768, 0, 0, 0};
+  grid(benchmark::RegisterBenchmark((name + "/run/int8").c_str(), measure_quantised<M, bfloat16, std::int8_t>), shape,
+       false);
+  grid(benchmark::RegisterBenchmark((name + "/run/e4m3").c_str(), measure_quantised<M, bfloat16, float8_e4m3>), shape,
+       false);
+  return 0;
+}
+
 // Where a method has a share of the length as its budget, the grid's; otherwise the method's own.
 int const registered[] = {
     add<Dense, false>("prefill/dense"),
     add<VerticalSlashOf<64, Ratio>, false>("prefill/vertical_slash"),
+    add<VerticalSlashGqaOf<64, Ratio>, false>("prefill/vertical_slash_gqa"),
     add<FlexPrefill, false>("prefill/flex_prefill"),
+    add<OriginalFlexPrefill, false>("prefill/original_flex_prefill"),
+    add<QueryAwareBlocks, false>("prefill/query_aware_blocks"),
     add<BlockSparseOf<16, Ratio>, false>("prefill/block_sparse_16"),
     add<BlockSparseOf<64, Ratio>, false>("prefill/block_sparse_64"),
     add<BlockSparseOf<128, Ratio>, false>("prefill/block_sparse_128"),
+    add<BlockSparseGqaOf<16, Ratio>, false>("prefill/block_sparse_gqa"),
+    add<BlockTopPOf<64>, false>("prefill/block_top_p"),
+    add<BlockAntidiagonalOf<64>, false>("prefill/block_antidiagonal"),
     add<XAttention, false>("prefill/x_attention"),
+    add<Sparge, false>("prefill/sparge"),
     add<Streaming, false>("prefill/streaming"),
+    add<DuoPrefill, false>("prefill/duo"),
+    add<DuoVerticalSlash, false>("prefill/duo_vertical_slash"),
     add<SnapKvOf<Ratio>, false>("prompt_end/snap_kv"),
     add<AdaSnapKv, false>("prompt_end/ada_snap_kv"),
+    add<CoverageSnapKv, false>("prompt_end/coverage_snap_kv"),
+    add<OriginalSnapKv, false>("prompt_end/original_snap_kv"),
+    add<OriginalAdaKv, false>("prompt_end/original_ada_kv"),
     add<Dense, true>("decode/dense"),
     add<QuestOf<16, Ratio>, true>("decode/quest"),
+    add<AdaQuest, true>("decode/ada_quest"),
     add<QuestTopP, true>("decode/quest_top_p"),
+    add<Twilight, true>("decode/twilight"),
+    add_quantised<QuestOf<16, Ratio>>("decode/quest_over_8_bits"),
+    add_quantised<QuestTopP>("decode/quest_top_p_over_8_bits"),
     add<Tova, true>("decode/tova"),
+    add<OriginalTova, true>("decode/original_tova"),
+    add<H2o, true>("decode/h2o"),
+    add<H2oPerQuery, true>("decode/h2o_per_query"),
 };
 
 }  // namespace

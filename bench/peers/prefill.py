@@ -1,110 +1,73 @@
-"""Prefill kernels of ours beside PyTorch's, in one process, on the same tensors, in turns.
+"""Prefill kernels of ours over given lists beside PyTorch's, in one process, on the same tensors, in turns.
 
-Prints rows of bench/results/h200.csv on stdout and what it does on stderr. Arms take turns until each has run for long
-enough, so that all see the same temperature: "sustained". Burst: the first launches after a second of rest.
+Prints rows of bench/results/h200.csv on stdout and what it does on stderr. "sustained": medians of 20 turns of 40 ms;
+with --rest also "burst", the first launch after most of a second of rest.
     python3 bench/peers/prefill.py LIBRARY COMMIT 65536:dense 65536:blocks128:0.1+flex 65536:shared16:0.05 ...
-Cases: dense; blocksN, a list of N-token blocks per query head; sharedN, one per KV head; slashes-clustered;
-slashes-random, 1024 columns and 1024 diagonals.
+Cases: dense; blocksN, a list of N-token blocks per query head; sharedN, one per KV head; clusteredN, a list per query
+head of which twelve neighbouring rows have four fifths in common; slashes-clustered; slashes-random, 1024 columns and
+1024 diagonals. With +flex FlexAttention runs on the same blocks; with +study the kernels of The Sparse Frontier do
+(--study says where they lie), and every row has the same number of blocks; with +whole their selection runs too.
 """
 
 import argparse
 import ctypes
-import statistics
-import sys
-import time
 
 import torch
-from torch.nn.attention import SDPBackend, sdpa_kernel
-from torch.nn.functional import scaled_dot_product_attention
+
+from common import HEADER, Lists, Problem, measure, normal, say, stream, worst_error, write_row
 
 HEADS_Q, HEADS_KV = 32, 8
-HEADER = ("date,commit,machine,phase,case,arm,batch,heads_q,heads_kv,dim,dtype,len,density,ms_select,ms_attend,"
-          "ms_total,tflops,gbytes_per_s")
-
-
-class Tensors(ctypes.Structure):
-    _fields_ = [(name, ctypes.c_void_p) for name in ("q", "k", "v", "out", "len", "scratch")] + [
-        (name, ctypes.c_int64) for name in ("scratch_bytes", "tokens", "heads_q", "heads_kv", "dim")]
 
 
 class Ours:
-    """Our launches on one problem."""
+    """A launch of ours, with the scratch that it asks for."""
 
-    def __init__(self, library, q, k, v):
-        self.library, self.q, self.k, self.v = library, q, k, v
-        self.out = torch.full_like(q, float("nan"))
-        self.len = torch.tensor([k.shape[0]], dtype=torch.int32, device="cuda")
-        library.lacuna_scratch_bytes.restype = ctypes.c_int64
-        number = ctypes.c_int64
-        scratch_bytes = library.lacuna_scratch_bytes(number(q.shape[1]), number(2304), number(q.shape[2]))
-        self.scratch = torch.empty(scratch_bytes, dtype=torch.uint8, device="cuda")
-        self.tensors = Tensors(q.data_ptr(), k.data_ptr(), v.data_ptr(), self.out.data_ptr(), self.len.data_ptr(),
-                               self.scratch.data_ptr(), scratch_bytes, q.shape[0], q.shape[1], k.shape[1], q.shape[2])
+    def __init__(self, library, name, problem, *structs):
+        self.launch, self.problem = getattr(library, f"lacuna_{name}"), problem
+        self.arguments = [ctypes.byref(s) for s in (problem.struct, *structs)]
+        ask = getattr(library, f"lacuna_{name}_scratch")
+        ask.restype = ctypes.c_int64
+        self.scratch = torch.empty(max(ask(*self.arguments), 64), dtype=torch.uint8, device="cuda")
 
-    def dense(self):
-        assert self.library.lacuna_dense(ctypes.byref(self.tensors), stream()) == 0
-
-    def ragged(self, lengths):
-        """One launch for several sequences."""
-        lens = torch.tensor(lengths, dtype=torch.int32, device="cuda")
-        begins = torch.nn.functional.pad(lens.cumsum(0), (1, 0)).int()
-        pointer, number = ctypes.c_void_p, ctypes.c_int64
-
-        def run():
-            assert self.library.lacuna_dense_ragged(
-                ctypes.byref(self.tensors), pointer(begins.data_ptr()), pointer(lens.data_ptr()),
-                number(len(lengths)), number(max(lengths)), stream()) == 0
-
-        return run
-
-    def parts(self, lengths):
-        """A launch for each of them, one after another."""
-        parts, begin = [], 0
-        for length in lengths:
-            rows = slice(begin, begin + length)
-            parts.append(Ours(self.library, self.q[rows], self.k[rows], self.v[rows]))
-            begin += length
-
-        def run():
-            for part in parts:
-                part.dense()
-
-        return run
-
-    def blocks(self, lists):
-        pointer, number = ctypes.c_void_p, ctypes.c_int64
-        assert self.library.lacuna_blocks(
-            ctypes.byref(self.tensors), pointer(lists.blocks.data_ptr()), pointer(lists.counts.data_ptr()),
-            number(lists.blocks.shape[0]), number(lists.blocks.shape[1]), number(lists.blocks.shape[2]),
-            number(lists.tokens), stream()) == 0
-
-    def slashes(self, index):
-        pointer, number = ctypes.c_void_p, ctypes.c_int64
-        assert self.library.lacuna_slashes(
-            ctypes.byref(self.tensors), pointer(index.columns.data_ptr()), pointer(index.diagonals.data_ptr()),
-            pointer(index.counts.data_ptr()), number(index.columns.shape[0]), number(index.columns.shape[1]),
-            number(index.diagonals.shape[1]), stream()) == 0
+    def run(self):
+        assert self.launch(*self.arguments, ctypes.c_void_p(self.scratch.data_ptr()),
+                           ctypes.c_int64(self.scratch.numel()), stream()) == 0
 
 
-def stream():
-    return ctypes.c_void_p(torch.cuda.current_stream().cuda_stream)
+class Blocks(Ours):
+    """Over block ids [heads, rows, room] and counts [heads, rows]."""
+
+    def __init__(self, library, problem, blocks, counts, tokens):
+        more = problem.length // tokens + 2 - blocks.shape[1]  # the rows that a batch of one may have
+        self.blocks = torch.nn.functional.pad(blocks, (0, 0, 0, max(more, 0))).contiguous()
+        self.counts = torch.nn.functional.pad(counts, (0, max(more, 0))).contiguous()
+        heads, rows, room = self.blocks.shape
+        super().__init__(library, "blocks", problem,
+                         Lists(self.blocks.data_ptr(), self.counts.data_ptr(), heads, rows, room, tokens))
 
 
-class Lists:
-    """Random causal block lists: every row keeps its diagonal and a share of what it sees."""
+class RandomLists:
+    """Causal block lists: every row keeps its diagonal and a share of what it sees; `fixed`: as many as any other row,
+    or all that it sees."""
 
-    def __init__(self, length, tokens, heads, density):
+    def __init__(self, length, tokens, heads, density, clustered, fixed):
         rows = (length + tokens - 1) // tokens
         self.tokens, self.heads = tokens, heads
         seen = torch.arange(1, rows + 1, device="cuda")
         keep = torch.clamp((seen * density).round().long(), min=1)
+        if fixed:
+            keep = torch.clamp(seen, max=round((1.0 - (1.0 - density)**0.5) * rows))
         self.room = int(keep.max())
         self.blocks = torch.full((heads, rows, self.room), 2**30, dtype=torch.int32, device="cuda")
         generator = torch.Generator("cuda").manual_seed(1)
+        rand = lambda *shape: torch.rand(*shape, generator=generator, device="cuda")
         for head in range(heads):
-            for begin in range(0, rows, 2048):
-                row = torch.arange(begin, min(begin + 2048, rows), device="cuda")
-                score = torch.rand(len(row), rows, generator=generator, device="cuda")
+            for begin in range(0, rows, 2040):
+                row = torch.arange(begin, min(begin + 2040, rows), device="cuda")
+                score = rand(len(row), rows)
+                if clustered:  # twelve rows draw by the same scores, a fifth of which are their own
+                    common = rand((len(row) + 11) // 12, rows)[torch.arange(len(row), device="cuda") // 12]
+                    score = torch.where(rand(len(row), rows) < 0.2, score, common)
                 score.masked_fill_(torch.arange(rows, device="cuda")[None] > row[:, None], -1.0)
                 score[torch.arange(len(row), device="cuda"), row] = 2.0
                 best = score.topk(self.room, dim=1).indices
@@ -115,6 +78,12 @@ class Lists:
         # Pairs of one query and one key that attend, per query head; the diagonal block is half empty.
         self.pairs = int(((keep - 1) * tokens * tokens).sum()) + rows * tokens * (tokens + 1) // 2
         self.density = self.pairs / (length * (length + 1) / 2)
+
+    def keys_of(self, head, row):
+        at = head * self.heads // HEADS_Q
+        kept = self.blocks[at, row // self.tokens, :self.counts[at, row // self.tokens]].long()
+        keys = (kept[:, None] * self.tokens + torch.arange(self.tokens, device="cuda")).flatten()
+        return keys[keys <= row]
 
     def mask(self):
         rows = self.counts.shape[1]
@@ -127,6 +96,10 @@ class Slashes:
     """Columns and diagonals of each query head: at random, or diagonals in clusters and the first columns."""
 
     TILE = 64
+
+    class Struct(ctypes.Structure):
+        _fields_ = [(name, ctypes.c_void_p) for name in ("columns", "diagonals", "counts")] + [
+            (name, ctypes.c_int64) for name in ("heads", "column_room", "diagonal_room")]
 
     def __init__(self, length, kind, density):
         self.length = length
@@ -145,6 +118,8 @@ class Slashes:
         self.columns, column_counts = self.padded(columns)
         self.diagonals, diagonal_counts = self.padded(diagonals)
         self.counts = torch.stack([column_counts, diagonal_counts], 1).contiguous()
+        self.struct = Slashes.Struct(self.columns.data_ptr(), self.diagonals.data_ptr(), self.counts.data_ptr(),
+                                     HEADS_Q, self.columns.shape[1], self.diagonals.shape[1])
         measured = [self.pairs_of(head) for head in range(0, HEADS_Q, 8)]  # heads are alike
         self.pairs = sum(measured) / len(measured)
         self.density = self.pairs / (length * (length + 1) / 2)
@@ -189,52 +164,9 @@ class Slashes:
         return keys[keys <= row]
 
 
-def milliseconds(run, times):
-    begin, end = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
-    begin.record()
-    for _ in range(times):
-        run()
-    end.record()
-    end.synchronize()
-    return begin.elapsed_time(end) / times
-
-
-def measure(arms, seconds, rest):
-    """arms: name -> run. Returns name -> (burst ms or None, sustained ms)."""
-    once, burst = {}, {}
-    for name, run in arms.items():
-        run()
-        torch.cuda.synchronize()
-        if rest:
-            time.sleep(0.7)
-            burst[name] = milliseconds(run, 1)
-        once[name] = milliseconds(run, 1)
-    rounds = {name: [] for name in arms}
-    spent = 0.0
-    while spent < seconds * 1000.0 * len(arms) or len(rounds[next(iter(arms))]) < 3:
-        for name, run in arms.items():
-            times = max(1, int(60.0 / once[name]))
-            rounds[name].append(milliseconds(run, times))
-            spent += rounds[name][-1] * times
-    return {name: (burst.get(name), statistics.median(r[len(r) // 3:])) for name, r in rounds.items()}
-
-
-def worst_error(ours, length, rows, keys_of):
-    """Against float64 over the keys each sampled row may see."""
-    worst = 0.0
-    for row in rows:
-        for head in (0, HEADS_Q - 1):
-            keys = keys_of(head, row)
-            k = ours.k[:, head * HEADS_KV // HEADS_Q][keys].double()
-            v = ours.v[:, head * HEADS_KV // HEADS_Q][keys].double()
-            q = ours.q[row, head].double()
-            exact = torch.softmax(k @ q / q.shape[0]**0.5, 0) @ v
-            worst = max(worst, float((ours.out[row, head].double() - exact).norm() / exact.norm()))
-    return worst
-
-
-def flex_arm(q, k, v, lists):
+def flex_arm(problem, lists):
     from torch.nn.attention.flex_attention import BlockMask, flex_attention
+    q, k, v = (x.transpose(0, 1)[None] for x in (problem.q, problem.k, problem.v))
     rows = lists.counts.shape[1]
     kept = lists.mask()[None]  # [1, heads, rows, rows]
     diagonal = torch.eye(rows, dtype=torch.bool, device="cuda")[None, None] & kept
@@ -246,116 +178,102 @@ def flex_arm(q, k, v, lists):
     mask = BlockMask.from_kv_blocks(*ordered(diagonal), *ordered(full), BLOCK_SIZE=lists.tokens,
                                     mask_mod=lambda b, h, i, j: i >= j)
     flex = torch.compile(flex_attention, dynamic=False)
-    return lambda: flex(q, k, v, block_mask=mask, enable_gqa=True)
-
-
-def ragged_batch(library, dim, seconds):
-    """Eight sequences in one launch, beside the same eight one after another."""
-    lengths = [2048, 65536, 4096, 16384, 32768, 8192, 3000, 50001]
-    make = lambda heads: torch.randn(sum(lengths), heads, dim, dtype=torch.bfloat16, device="cuda")
-    ours = Ours(library, make(HEADS_Q), make(HEADS_KV), make(HEADS_KV))
-    times = measure({"batch": ours.ragged(lengths), "parts": ours.parts(lengths)}, seconds, False)
-    batch, parts = times["batch"][1], times["parts"][1]
-    print(f"# ragged {lengths}: batch {batch:.3f} ms, parts {parts:.3f} ms, {batch / parts:.3f}", file=sys.stderr)
+    small = {"BLOCK_M": lists.tokens, "BLOCK_N": lists.tokens} if lists.tokens < 128 else None
+    return lambda: flex(q, k, v, block_mask=mask, enable_gqa=True, kernel_options=small)
 
 
 class Run:
-    """One case of one length: length:case[:density[:dim]], with +flex to have FlexAttention beside it."""
+    """One case of one length: length:case[:density[:dim]], with +flex, +study and +whole to have peers beside it."""
 
     def __init__(self, text):
-        self.flex = text.endswith("+flex")
-        parts = text.removesuffix("+flex").split(":")
+        text, *peers = text.split("+")
+        self.flex, self.study, self.whole = (peer in peers for peer in ("flex", "study", "whole"))
+        self.study |= self.whole
+        parts = text.split(":")
         self.length, self.case = int(parts[0]), parts[1]
         self.density = float(parts[2]) if len(parts) > 2 else 0.1
         self.dim = int(parts[3]) if len(parts) > 3 else 128
 
 
-class OneLength:
-    """Queries, keys and values of one length, kept from run to run."""
-
-    def __init__(self, library, length, dim):
-        torch.manual_seed(0)
-        self.length, self.dim = length, dim
-        make = lambda heads: torch.randn(length, heads, dim, dtype=torch.bfloat16, device="cuda")
-        self.ours = Ours(library, make(HEADS_Q), make(HEADS_KV), make(HEADS_KV))
-        self.q, self.k, self.v = (x.transpose(0, 1)[None] for x in (self.ours.q, self.ours.k, self.ours.v))
-
-    def cudnn(self):
-        with sdpa_kernel(SDPBackend.CUDNN_ATTENTION):
-            return scaled_dot_product_attention(self.q, self.k, self.v, is_causal=True, enable_gqa=True)
-
-
-def arms_of(run, tensors):
-    """name -> launch, then the pairs of one head that attend, their share, and the keys that (head, row) may see."""
-    ours, length = tensors.ours, run.length
-    causal = length * (length + 1) / 2
+def arms_of(run, library, problem, options):
+    """name -> launch, then the pairs of one head that attend, their share, the keys that (head, row) may see, and a
+    remark."""
+    length = run.length
     if run.case == "dense":
-        return {"ours-hopper": ours.dense}, causal, 1.0, lambda head, row: slice(0, row + 1)
+        pairs, keys_of = length * (length + 1) / 2, lambda head, row: slice(0, row + 1)
+        return {"ours": Ours(library, "dense", problem).run}, pairs, 1.0, keys_of, ""
     if run.case.startswith("slashes-"):
-        index = Slashes(length, run.case.removeprefix("slashes-"), run.density)
-        return {"ours-hopper": lambda: ours.slashes(index)}, index.pairs, index.density, index.keys_of
+        lists = Slashes(length, run.case.removeprefix("slashes-"), run.density)
+        arms = {"ours": Ours(library, "slashes", problem, lists.struct).run}
+        if run.study:
+            from study import vertical_slash_arm
+            arms["peer-study"] = vertical_slash_arm(options.study, problem, lists)
+        return arms, lists.pairs, lists.density, lists.keys_of, ""
     tokens = int("".join(c for c in run.case if c.isdigit()))
-    lists = Lists(length, tokens, HEADS_KV if run.case.startswith("shared") else HEADS_Q, run.density)
-
-    def keys_of(head, row):
-        at = head * lists.heads // HEADS_Q
-        kept = lists.blocks[at, row // tokens, :lists.counts[at, row // tokens]].long()
-        keys = (kept[:, None] * tokens + torch.arange(tokens, device="cuda")).flatten()
-        return keys[keys <= row]
-
-    arms = {"ours-hopper": lambda: ours.blocks(lists)}
+    heads = HEADS_KV if run.case.startswith("shared") else HEADS_Q
+    lists = RandomLists(length, tokens, heads, run.density, run.case.startswith("clustered"), run.study)
+    arms, remark = {"ours": Blocks(library, problem, lists.blocks, lists.counts, tokens).run}, ""
+    if heads == HEADS_Q and tokens == 16:
+        from methods import shared_by
+        remark = f"p {shared_by(lists.blocks[:4], lists.counts[:4], 12):.2f}"
     if run.flex:
-        arms["peer-flex"] = flex_arm(tensors.q, tensors.k, tensors.v, lists)
-    return arms, lists.pairs, lists.density, keys_of
+        arms["peer-flex"] = flex_arm(problem, lists)
+    if run.study:
+        from study import block_sparse_arm
+        arms["peer-study"] = block_sparse_arm(options.study, problem, lists)
+    if run.whole:
+        from study import selected_block_sparse_arm
+        arms["peer-study-selected"] = selected_block_sparse_arm(options.study, problem, lists.room, tokens)
+    return arms, lists.pairs, lists.density, lists.keys_of, remark
 
 
-def record(run, tensors, options):
-    arms, pairs, density, keys_of = arms_of(run, tensors)
-    if not options.no_peer:
-        arms["dense-cudnn"] = tensors.cudnn
-    ours, length = tensors.ours, run.length
-    ours.out.fill_(float("nan"))
-    arms["ours-hopper"]()
+def record(run, library, problem, options):
+    arms, pairs, density, keys_of, remark = arms_of(run, library, problem, options)
+    length = run.length
+    problem.out.fill_(float("nan"))
+    arms["ours"]()
     rows = (1000, length - 1) if run.case.startswith("slashes") else (0, 63, 1000, length // 2 + 77, length - 1)
-    error = worst_error(ours, length, rows, keys_of)
-    unwritten = int(ours.out.isnan().any(2).sum())
-    times = measure(arms, options.seconds, options.rest)
+    error = worst_error(problem, [(head, row) for head in (0, HEADS_Q - 1) for row in rows], keys_of)
+    unwritten = int(problem.out.isnan().any(2).sum())
+    for arm, peer in arms.items():
+        if arm in ("peer-flex", "peer-study"):
+            theirs, ours = peer()[0].transpose(0, 1)[-128:].float(), problem.out[-128:].float()
+            remark += f", {arm} differs by {float((theirs - ours).norm() / ours.norm()):.1e}"
+    if not options.no_peer:
+        arms["dense-cudnn"] = problem.cudnn
+    times = measure(arms, options.turn_ms, rest=options.rest)
     told = []
     for arm, (burst, sustained) in times.items():
         dense = arm.startswith("dense")
-        work = 4e-9 * run.dim * HEADS_Q * (length * (length + 1) / 2 if dense else pairs)
-        told.append(f"{arm} {sustained:.3f} ms {work / sustained:.0f} TFLOP/s" +
-                    (f" (burst {work / burst:.0f})" if burst else ""))
+        work = 4.0 * run.dim * HEADS_Q * (length * (length + 1) / 2 if dense else pairs)
+        told.append(f"{arm} {sustained:.3f} ms {work * 1e-9 / sustained:.0f} TFLOP/s" +
+                    (f" (burst {work * 1e-9 / burst:.0f})" if burst else ""))
         for kind, ms in (("sustained", sustained), ("burst", burst)):
             if ms is not None:
-                print(f"{time.strftime('%Y-%m-%d')},{options.commit},NVIDIA H200,prefill,{run.case}-{kind},{arm},1,"
-                      f"{HEADS_Q},{HEADS_KV},{run.dim},bf16,{length},{1.0 if dense else density:.4f},,{ms:.4f},{ms:.4f},"
-                      f"{work / ms:.1f},", flush=True)
-    faster = times["dense-cudnn"][1] / times["ours-hopper"][1] if "dense-cudnn" in times else 0.0
-    print(f"# {length} d{run.dim} {run.case} {density:.3f}: {'; '.join(told)}; {faster:.2f}x cudnn; "
-          f"error {error:.1e}, unwritten rows {unwritten}", file=sys.stderr, flush=True)
+                write_row(options.commit, f"{run.case}-{kind}", arm, problem, 1.0 if dense else density, ms, flops=work)
+    faster = times["dense-cudnn"][1] / times["ours"][1] if "dense-cudnn" in times else 0.0
+    say(f"{length} d{run.dim} {run.case} {density:.4f} {remark}: {'; '.join(told)}; {faster:.2f}x cudnn; "
+        f"error {error:.1e}, unwritten rows {unwritten}")
 
 
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("library")
     parser.add_argument("commit")
-    parser.add_argument("runs", nargs="*", type=Run, help="length:case[:density[:dim]][+flex]")
-    parser.add_argument("--seconds", type=float, default=0.4, help="that each arm runs at least")
+    parser.add_argument("runs", nargs="*", type=Run, help="length:case[:density[:dim]][+flex][+study]")
+    parser.add_argument("--turn-ms", type=float, default=40.0, help="of an arm in each round")
     parser.add_argument("--rest", action="store_true", help="rest before each arm, for burst rates")
     parser.add_argument("--no-peer", action="store_true")
-    parser.add_argument("--ragged", action="store_true", help="a ragged batch beside its parts")
+    parser.add_argument("--study", help="folder with the study's repository and libvertical_slash_index.so")
     options = parser.parse_args()
     library = ctypes.CDLL(options.library)
     print(HEADER, flush=True)
-    tensors = None
+    problem = None
     for run in options.runs:
-        if tensors is None or (tensors.length, tensors.dim) != (run.length, run.dim):
-            tensors = OneLength(library, run.length, run.dim)
-        record(run, tensors, options)
-    tensors = None
-    if options.ragged:
-        ragged_batch(library, 128, options.seconds)
+        if problem is None or (problem.length, problem.dim) != (run.length, run.dim):
+            torch.manual_seed(0)
+            problem = Problem(*normal(run.length, HEADS_Q, HEADS_KV, run.dim))
+        record(run, library, problem, options)
 
 
 if __name__ == "__main__":

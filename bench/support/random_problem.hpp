@@ -16,7 +16,8 @@ using Buffer = std::vector<Line>;
 
 inline Buffer allocate(std::size_t bytes) { return Buffer(bytes / sizeof(Line) + 1); }
 
-/// Random queries, keys and values; keys and values sit in pages of 16 tokens that keep bounds of 16 tokens.
+/// Random queries, keys and values; keys and values sit in pages of 16 tokens that keep bounds of 16 tokens, and beside
+/// them lies what any store keeps: codes of the keys, positions, and the attention received so far.
 template <Storage T>
 class RandomProblem {
  public:
@@ -25,16 +26,28 @@ class RandomProblem {
         out_(q_.size()),
         page_memory_(allocate(PagePool<T>::bytes(pages(shape), kPageTokens, shape.dim))),
         pool_(page_memory_.data(), pages(shape), kPageTokens, shape.dim),
-        tables_(allocate(PagedCache<T>::bytes(pool_, shape.len_k, shape.heads_kv, kPageTokens))),
+        tables_(allocate(CodedKeysCache<T>::bytes(pool_, shape.len_k, shape.heads_kv, kPageTokens))),
         cache_(pool_, tables_.data(), shape.len_k, shape.heads_kv, kPageTokens) {
     std::array<std::int64_t, 3> const rows{shape.len_k, shape.heads_kv, shape.dim};
     std::vector<T> const k = random(shape.len_k * shape.heads_kv * shape.dim), v = random(k.size());
     (void)cache_.append(Cpu{}, dense_view<T const, 3>(k.data(), rows), dense_view<T const, 3>(v.data(), rows));
     q_extents_ = {shape.len_q, shape.heads_q, shape.dim};
+    masses_.resize(static_cast<std::size_t>(shape.heads_kv * shape.len_k));
+    places_.resize(masses_.size());
+    for (std::size_t at = 0; at < places_.size(); ++at)
+      places_[at] = static_cast<std::int32_t>(static_cast<std::int64_t>(at) % shape.len_k);
+    mass_ = dense_view<float, 2>(masses_.data(), {shape.heads_kv, shape.len_k});
+    positions_ = dense_view<std::int32_t const, 2>(places_.data(), {shape.heads_kv, shape.len_k});
   }
 
-  Problem<T> problem() const { return {dense_view<T const, 3>(q_.data(), q_extents_), cache_.view()}; }
+  Problem<T> problem() const {
+    Problem<T> problem{dense_view<T const, 3>(q_.data(), q_extents_), cache_.view()};
+    problem.kv.mass = mass_;
+    problem.kv.positions = positions_;
+    return problem;
+  }
   AttentionOut<T> out() { return {dense_view<T, 3>(out_.data(), q_extents_)}; }
+  PagePool<T> const& pool() const { return pool_; }
 
  private:
   static constexpr std::int64_t kPageTokens = 16;
@@ -54,7 +67,11 @@ class RandomProblem {
   Buffer page_memory_;
   PagePool<T> pool_;
   Buffer tables_;
-  PagedCache<T> cache_;
+  CodedKeysCache<T> cache_;
+  std::vector<float> masses_;
+  std::vector<std::int32_t> places_;
+  TensorView<float, 2> mass_;
+  TensorView<std::int32_t const, 2> positions_;
 };
 
 /// Queries times the keys they may see, over all heads.
