@@ -3,12 +3,13 @@
 #include <utility>
 
 #include "frontier/method_list.hpp"
+#include "frontier/quantised_run.hpp"
 
 namespace frontier {
 namespace {
 
 std::string scaled_words(Setup const& setup) {
-  Scaled const scaled = scaled_to(setup.length);
+  Scaled const scaled = scaled_for(setup);
   return "window " + std::to_string(window_for(setup)) + ", smoothing " + std::to_string(scaled.smoothing) +
          ", recent " + std::to_string(scaled.recent_tokens);
 }
@@ -16,7 +17,7 @@ std::string scaled_words(Setup const& setup) {
 template <class M>
 void set_anchors(M& method, Setup const& setup) {
   method.selector.sink_tokens = kSinkTokens;
-  method.selector.recent_tokens = scaled_to(setup.length).recent_tokens;
+  method.selector.recent_tokens = scaled_for(setup).recent_tokens;
 }
 
 /// What SnapKV and its relatives have in common: smoothed attention of the last queries.
@@ -24,7 +25,7 @@ template <class M>
 M snapping(Setup const& setup) {
   M method;
   set_anchors(method, setup);
-  method.selector.inner.width = scaled_to(setup.length).smoothing;
+  method.selector.inner.width = scaled_for(setup).smoothing;
   method.selector.inner.inner.window = window_for(setup);
   return method;
 }
@@ -33,7 +34,7 @@ M snapping(Setup const& setup) {
 template <class M>
 M snapping_before_window(Setup const& setup) {
   M method;
-  std::int64_t const window = scaled_to(setup.length).recent_tokens;
+  std::int64_t const window = scaled_for(setup).recent_tokens;
   method.selector.recent_tokens = window;
   method.selector.inner.inner.inner.window = window;
   return method;
@@ -41,12 +42,15 @@ M snapping_before_window(Setup const& setup) {
 
 /// make(setup) gives the method; its budget's tokens are the share of the prompt.
 template <class Make>
-Method evicting(std::string name, Make const& make) {
+Method evicting(std::string name, Estimator estimator, Make const& make) {
   Method method{std::move(name), lacuna::Moment::prompt_end};
+  method.estimator = estimator;
   method.start = [=](lacuna::Cpu exec, Setup const& setup, Prompt const& prompt) -> std::unique_ptr<MethodRun> {
     auto chosen = make(setup);
     std::int64_t const tokens = share_of(setup, prompt->tokens());
     chosen.budget.tokens = tokens;
+    if constexpr (requires { chosen.budget.floor_share; })
+      if (setup.tuning.floor > 0) chosen.budget.floor_share = 0.01 * static_cast<double>(setup.tuning.floor);
     return std::make_unique<EvictRun<decltype(chosen)>>(exec, chosen, *setup.config, setup.capacity_tokens, tokens,
                                                         *prompt);
   };
@@ -56,13 +60,13 @@ Method evicting(std::string name, Make const& make) {
 
 lacuna::CoverageSnapKv coverage(Setup const& setup, std::int64_t thousandths) {
   auto method = snapping<lacuna::CoverageSnapKv>(setup);
-  method.budget = {.share = share(thousandths),
-                   .floor_tokens = kSinkTokens + scaled_to(setup.length).recent_tokens + 1};
+  method.budget = {.share = share(thousandths), .floor_tokens = kSinkTokens + scaled_for(setup).recent_tokens + 1};
   return method;
 }
 
 Method coverage_method() {
   Method method{"coverage-snapkv", lacuna::Moment::prompt_end};
+  method.estimator = Estimator::tokens;
   method.sizes_for = [](lacuna::Cpu exec, Setup const& setup, std::span<double const> budgets,
                         transformer::DenseAttention const& example) {
     return solve_budgets(budgets, {0, 1000}, [&](std::int64_t thousandths) {
@@ -86,19 +90,20 @@ Method coverage_method() {
   return method;
 }
 
-std::string page_words(Setup const& setup) { return "page " + std::to_string(scaled_to(setup.length).unit_tokens); }
+std::string page_words(Setup const& setup) { return "page " + std::to_string(scaled_for(setup).unit_tokens); }
 
 /// At least one page.
 std::int64_t page_budget(Setup const& setup, std::int64_t tokens, std::int64_t page) {
   return std::max(page, lacuna::quest_budget_tokens(tokens, setup.budget, page));
 }
 
-/// make(page) gives a method that reads a number of pages.
-template <class Make>
-Method reading(std::string name, Make const& make) {
+/// make(page) gives a method that reads a number of pages, of one of these sizes.
+template <int... Pages, class Make>
+Method reading(std::string name, Estimator estimator, Make const& make) {
   Method method{std::move(name), lacuna::Moment::each_step};
+  method.estimator = estimator;
   method.start = [=](lacuna::Cpu exec, Setup const& setup, Prompt const& prompt) {
-    return with_unit(setup, [&](auto page) -> std::unique_ptr<MethodRun> {
+    return with_one_of<Pages...>(setup, [&](auto page) -> std::unique_ptr<MethodRun> {
       auto chosen = make(page);
       chosen.budget.tokens = page_budget(setup, prompt->tokens(), page());
       return std::make_unique<StepRun<decltype(chosen)>>(exec, chosen, *setup.config, setup.capacity_tokens, page(),
@@ -106,6 +111,41 @@ Method reading(std::string name, Make const& make) {
     });
   };
   method.describe = page_words;
+  return method;
+}
+
+/// Quest over keys and values of 8 bits.
+template <lacuna::Code C>
+Method quantised(std::string name) {
+  Method method{std::move(name), lacuna::Moment::each_step};
+  method.estimator = Estimator::bounds;
+  method.kv_bytes = 1.0;  // two scales a head are nothing
+  method.start = [](lacuna::Cpu exec, Setup const& setup, Prompt const& prompt) {
+    return with_unit(setup, [&](auto page) -> std::unique_ptr<MethodRun> {
+      lacuna::QuestOf<page()> const quest{.budget = {.tokens = page_budget(setup, prompt->tokens(), page())}};
+      return std::make_unique<QuantisedRun<lacuna::QuestOf<page()>, C>>(exec, quest, *setup.config,
+                                                                        setup.capacity_tokens, page(), *prompt);
+    });
+  };
+  method.describe = page_words;
+  return method;
+}
+
+/// Pages by another selector, and as many of them as Quest reads.
+template <int PageTokens, class Selector>
+using Pages = lacuna::Method<lacuna::Page<PageTokens>, Selector, lacuna::FixedBudget, lacuna::PagedCache>;
+
+/// Tokens by another selector, with what SnapKV always keeps.
+template <class Selector, class Budget = lacuna::FixedBudget>
+using Tokens = lacuna::Method<lacuna::Token, lacuna::Anchored<Selector, 128>, Budget, lacuna::EvictingCache>;
+
+/// SnapKV, its tokens shared between heads by how widely their attention is spread.
+using SpreadSnapKv = Tokens<lacuna::Smoothed<lacuna::WindowAttention>, lacuna::Dispersion>;
+
+template <class Selector>
+Tokens<Selector> anchored_tokens(Setup const& setup) {
+  Tokens<Selector> method;
+  set_anchors(method, setup);
   return method;
 }
 
@@ -121,6 +161,7 @@ Method covering(std::string name, Make const& make) {
     return chosen;
   };
   Method method{std::move(name), lacuna::Moment::each_step};
+  method.estimator = Estimator::covered_bounds;
   method.sizes_for = [=](lacuna::Cpu exec, Setup const& asked, std::span<double const> budgets,
                          transformer::DenseAttention const& example) {
     return with_unit(asked, [&](auto page) {
@@ -170,6 +211,7 @@ Method covering(std::string name, Make const& make) {
 /// Half of the way by forgetting, half by reading: SnapKV keeps the square root of the budget, Quest reads the budget.
 Method snap_then_quest_method() {
   Method method{"snap-then-quest", lacuna::Moment::prompt_end};
+  method.estimator = Estimator::tokens;
   method.start = [](lacuna::Cpu exec, Setup const& setup, Prompt const& prompt) {
     return with_unit(setup, [&](auto page) -> std::unique_ptr<MethodRun> {
       Setup generous = setup;
@@ -189,6 +231,7 @@ Method snap_then_quest_method() {
 template <class M>
 Method forgetting(std::string name, bool half) {
   Method method{std::move(name), lacuna::Moment::evict_each_step};
+  method.estimator = half ? Estimator::accumulated : Estimator::newest;
   method.start = [=](lacuna::Cpu exec, Setup const& setup, Prompt const& prompt) -> std::unique_ptr<MethodRun> {
     M chosen;
     chosen.budget.tokens = share_of(setup, prompt->tokens());
@@ -220,13 +263,22 @@ Method streaming_decode_method(std::string name, bool rerotate) {
 
 std::vector<Method> cache_methods() {
   return {
-      evicting("snapkv", snapping<lacuna::SnapKv>),
-      evicting("ada-snapkv", snapping<lacuna::AdaSnapKv>),
+      evicting("snapkv", Estimator::tokens, snapping<lacuna::SnapKv>),
+      evicting("ada-snapkv", Estimator::tokens, snapping<lacuna::AdaSnapKv>),
+      evicting("spread-snapkv", Estimator::tokens, snapping<SpreadSnapKv>),
       coverage_method(),
-      evicting("snapkv-original", snapping_before_window<lacuna::OriginalSnapKv>),
-      evicting("adakv-original", snapping_before_window<lacuna::OriginalAdaKv>),
-      reading("quest", [](auto page) { return lacuna::QuestOf<page()>{}; }),
-      reading("ada-quest", [](auto page) { return lacuna::AdaQuestOf<page()>{}; }),
+      evicting("snapkv-original", Estimator::tokens, snapping_before_window<lacuna::OriginalSnapKv>),
+      evicting("adakv-original", Estimator::tokens, snapping_before_window<lacuna::OriginalAdaKv>),
+      evicting("snapkv-random", Estimator::none, anchored_tokens<lacuna::RandomSelector>),
+      evicting("snapkv-oracle", Estimator::everything, anchored_tokens<lacuna::OracleSelector>),
+      reading<8, 16, 32>("quest", Estimator::bounds, [](auto page) { return lacuna::QuestOf<page()>{}; }),
+      reading<8, 16>("ada-quest", Estimator::bounds, [](auto page) { return lacuna::AdaQuestOf<page()>{}; }),
+      reading<8, 16>("quest-random", Estimator::none,
+                     [](auto page) { return Pages<page(), lacuna::RandomSelector>{}; }),
+      reading<8, 16>("quest-oracle", Estimator::everything,
+                     [](auto page) { return Pages<page(), lacuna::OracleSelector>{}; }),
+      quantised<std::int8_t>("quest-int8"),
+      quantised<lacuna::float8_e4m3>("quest-fp8"),
       covering("quest-top-p", [](auto page) { return lacuna::QuestTopPOf<page()>{}; }),
       covering("twilight", [](auto page) { return lacuna::TwilightOf<page()>{}; }),
       snap_then_quest_method(),

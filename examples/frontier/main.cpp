@@ -4,10 +4,14 @@
 #include <algorithm>
 #include <cstdio>
 #include <iostream>
+#include <optional>
 
+#include "frontier/analysis/grid.hpp"
 #include "frontier/data/prepared.hpp"
 #include "frontier/methods.hpp"
 #include "frontier/report.hpp"
+#include "frontier/report/heat_map.hpp"
+#include "frontier/report/page.hpp"
 #include "frontier/runner.hpp"
 #include "frontier/show.hpp"
 #include "frontier/tasks/estimate.hpp"
@@ -36,31 +40,73 @@ std::string method_names() {
 
 CLI::Option* list(CLI::Option* option) { return option->delimiter(',')->capture_default_str(); }
 
-CLI::App* add_run(CLI::App& app, frontier::Settings& settings, std::vector<std::string>& budgets) {
-  CLI::App* const run = app.add_subcommand("run", "Take the model through the tasks under every method");
-  run->add_option("--model", settings.model, "folder with config.json, model.safetensors and tokenizer.json")
+void add_natural(CLI::App& command, frontier::NaturalSettings& natural) {
+  command.add_option("--words", natural.words, "one English word a line, for cwe")->capture_default_str();
+  command.add_option("--squad", natural.squad, "data file of SQuAD 2.0, for qa_squad");
+  command.add_option("--quality", natural.quality, "data file of QuALITY, for qa_quality");
+  command.add_option("--toefl", natural.toefl, "data file or folder of TOEFL-QA, for qa_toefl");
+  command
+      .add_option("--purchase-probability", natural.purchase_probability,
+                  "of each chapter of story_multihop; below 1 the item before can be chapters away")
+      ->check(CLI::Range(0.0, 1.0))
       ->capture_default_str();
-  run->add_option("--out", settings.out, "folder for records, summary and picture")->capture_default_str();
-  list(run->add_option("--tasks", settings.tasks, "all, or some of: " + task_names()));
-  run->add_option("--methods", settings.methods, "all, or some of: " + method_names())->delimiter(',');
-  list(run->add_option("--lengths", settings.lengths, "most tokens of a prompt"));
-  list(run->add_option("--budgets", budgets, "nominal shares of the dense work, in (0, 1]"));
-  list(run->add_option("--samples", settings.samples, "one number for all lengths, or one for each"));
-  run->add_option("--seed", settings.seed, "of the prompts")->capture_default_str();
-  run->add_option("--max-output", settings.max_output_tokens, "tokens of an answer")->capture_default_str();
-  run->add_option("--threads", settings.threads, "0: as many as the machine has")->capture_default_str();
-  run->add_flag("--fresh", settings.fresh, "forget the records of earlier runs");
-  return run;
+  command.add_flag("--drop-orphan-sales", natural.drop_orphan_sales,
+                   "in story_filtering, leave out sales of what was never acquired");
 }
+
+/// The run's settings, and those of them that are read as text.
+struct RunOptions {
+  frontier::Settings settings;
+  std::vector<std::string> budgets;
+  std::string form = "compact";
+  bool quiet = false;
+
+  void add_to(CLI::App& run) {
+    for (frontier::Budget const& budget : settings.budgets) budgets.push_back(frontier::budget_text(budget.share));
+    list(run.add_option("--models,--model", settings.models,
+                        "folders with config.json, model.safetensors and tokenizer.json"));
+    run.add_option("--out", settings.out, "folder for records, summary and report")->capture_default_str();
+    list(run.add_option("--tasks", settings.tasks, "all, or some of: " + task_names()));
+    run.add_option("--methods", settings.methods,
+                   "all, or some of: " + method_names() +
+                       "; with settings as in quest:unit=32 (unit, window, smoothing, recent, floor)")
+        ->delimiter(',');
+    list(run.add_option("--lengths", settings.lengths, "most tokens of a prompt"));
+    list(run.add_option("--budgets", budgets,
+                        "nominal shares of the dense work, in (0, 1]; or 102@2048^0.5: 102 tokens at 2048, as many "
+                        "times more as the square root of the length"));
+    list(run.add_option("--samples", settings.samples, "one number for all lengths, or one for each"));
+    list(run.add_option("--seeds,--seed", settings.seeds, "of the prompts"));
+    run.add_option("--turns", settings.turns, "2: a second question about the same context")->capture_default_str();
+    run.add_option("--form", form, "of the prompts; natural: plain English, for models of any vocabulary")
+        ->check(CLI::IsMember({"natural", "compact"}))
+        ->capture_default_str();
+    run.add_option("--min-fill", settings.min_fill, "share of the length that a natural prompt must have")
+        ->check(CLI::Range(0.0, 1.0))
+        ->capture_default_str();
+    add_natural(run, settings.natural);
+    run.add_option("--max-output", settings.max_output_tokens, "tokens of an answer")->capture_default_str();
+    run.add_option("--threads", settings.threads, "0: as many as the machine has")->capture_default_str();
+    run.add_flag("--quiet", quiet, "leave the report to `frontier report`");
+    run.add_flag("--fresh", settings.fresh, "forget the records of earlier runs");
+  }
+
+  void finish() {
+    settings.budgets.clear();
+    for (std::string const& budget : budgets) settings.budgets.push_back(frontier::parse_budget(budget));
+    settings.form = form == "natural" ? frontier::Form::natural : frontier::Form::compact;
+    for (auto* chosen : {&settings.tasks, &settings.methods})
+      if (*chosen == std::vector<std::string>{"all"}) chosen->clear();
+  }
+};
 
 /// What `generate` and `show` need to make prompts.
 struct PromptOptions {
   frontier::Preparation preparation;
   std::string form = "natural";
-  std::filesystem::path model = frontier::Settings{}.model;
+  std::filesystem::path model = frontier::Settings{}.models.front();
 
   void add_to(CLI::App& command) {
-    frontier::NaturalSettings& natural = preparation.natural;
     command
         .add_option("--form", form,
                     "natural: plain English, lengths estimated; compact: the bundled models' vocabulary")
@@ -74,17 +120,7 @@ struct PromptOptions {
         ->capture_default_str();
     command.add_option("--max-output", preparation.max_output_tokens, "tokens that a gold answer may have")
         ->capture_default_str();
-    command.add_option("--words", natural.words, "one English word a line, for cwe")->capture_default_str();
-    command.add_option("--squad", natural.squad, "data file of SQuAD 2.0, for qa_squad");
-    command.add_option("--quality", natural.quality, "data file of QuALITY, for qa_quality");
-    command.add_option("--toefl", natural.toefl, "data file or folder of TOEFL-QA, for qa_toefl");
-    command
-        .add_option("--purchase-probability", natural.purchase_probability,
-                    "of each chapter of story_multihop; below 1 the item before can be chapters away")
-        ->check(CLI::Range(0.0, 1.0))
-        ->capture_default_str();
-    command.add_flag("--drop-orphan-sales", natural.drop_orphan_sales,
-                     "in story_filtering, leave out sales of what was never acquired");
+    add_natural(command, preparation.natural);
   }
 
   void finish() {
@@ -132,16 +168,39 @@ CLI::App* add_show(CLI::App& app, PromptOptions& options, ShowOptions& wanted) {
   return show;
 }
 
-int run(frontier::Settings const& settings) {
-  frontier::Evaluation const evaluation = frontier::run(settings, std::cerr, ::isatty(STDERR_FILENO) != 0);
-  std::vector<frontier::ReportRow> const rows = frontier::rows_of(evaluation.records);
-  frontier::write_table(std::cout, rows);
-  frontier::write_summary(settings.out / "summary.csv", rows,
-                          {settings.model.filename().string(), evaluation.parameters, settings.seed});
-  bool const drawn = frontier::draw_frontier(settings.out, rows);
-  std::cout << "written: " << settings.out.string() << "/{records.jsonl, summary.csv"
-            << (drawn ? ", frontier.svg, frontier.png" : "") << "}\n";
-  if (!drawn) std::cerr << "frontier: gnuplot could not draw " << (settings.out / "frontier.gp").string() << '\n';
+/// What a report shows beyond the records: one prompt, and what methods keep of it.
+struct HeatMapOptions {
+  std::filesystem::path model;
+  std::string task = "story_retrieval";
+  std::int64_t length = 2048;
+  double budget = 0.1;
+};
+
+std::optional<frontier::Figure> heat_maps(HeatMapOptions const& wanted) {
+  if (wanted.model.empty()) return std::nullopt;
+  // Those whose heads keep different shares; a fixed number for every head makes an even map.
+  std::vector<std::string> const methods = {"vertical-slash",  "flexprefill",        "block-top-p", "xattention",
+                                            "sparge",          "query-aware-blocks", "ada-snapkv",  "spread-snapkv",
+                                            "coverage-snapkv", "ada-quest",          "quest-top-p"};
+  auto const task = frontier::task_in_form(wanted.task, frontier::Form::compact, {});
+  return frontier::heat_map_figure(frontier::heat_maps_of(wanted.model, *task, wanted.length, methods, wanted.budget),
+                                   "One prompt of " + wanted.task + ", " + std::to_string(wanted.length) +
+                                       " tokens: the share of tokens that 90 % of each head's attention lies on (the "
+                                       "last 64 queries, dense), and the "
+                                       "share of the dense work that each method kept at a budget of " +
+                                       frontier::budget_text(wanted.budget) +
+                                       ". Methods that choose for groups of heads show KV heads; those that keep as "
+                                       "much of every head are left out.");
+}
+
+int report(std::filesystem::path const& out, std::vector<frontier::Record> const& records, HeatMapOptions const& maps) {
+  frontier::Grid const grid(records);
+  frontier::write_table(std::cout, grid.rows());
+  frontier::write_summary(out / "summary.csv", grid.rows());
+  std::vector<std::string> const missing = frontier::write_page(out, records, heat_maps(maps));
+  std::cout << "written: " << out.string() << "/{records.jsonl, summary.csv, report.html, figures/}\n";
+  for (std::string const& name : missing)
+    std::cerr << "frontier: gnuplot could not draw " << (out / "figures" / (name + ".gp")).string() << '\n';
   return 0;
 }
 
@@ -188,7 +247,7 @@ int show(PromptOptions const& options, ShowOptions const& wanted) {
     std::cout << "--- " << sample.prompt_tokens << " tokens, " << sample.tail_tokens << " of them after the context\n";
     return 0;
   }
-  double const budget = frontier::parse_budget(wanted.budget);
+  double const budget = frontier::parse_budget(wanted.budget).at(wanted.length);
   frontier::Kept const kept = frontier::kept_of(options.model, *task, sample, wanted.length, wanted.method, budget);
   frontier::write_kept(std::cout, kept);
   if (!wanted.picture.empty()) frontier::draw_kept(wanted.picture, kept);
@@ -200,10 +259,15 @@ int show(PromptOptions const& options, ShowOptions const& wanted) {
 int main(int argument_count, char** arguments) {
   CLI::App app{"Sparse attention methods on long-context tasks"};
   app.require_subcommand(1);
-  frontier::Settings settings;
-  std::vector<std::string> budgets;
-  for (double budget : settings.budgets) budgets.push_back(frontier::budget_text(budget));
-  add_run(app, settings, budgets);
+  RunOptions runs;
+  runs.add_to(*app.add_subcommand("run", "Take models through the tasks under every method"));
+  CLI::App* const reports = app.add_subcommand("report", "Tables, figures and findings of the records of earlier runs");
+  std::filesystem::path out = runs.settings.out;
+  reports->add_option("--out", out, "folder with records.jsonl, for everything else too")->capture_default_str();
+  HeatMapOptions maps;
+  reports->add_option("--model", maps.model, "also show what its heads keep of a prompt of --task and --length");
+  reports->add_option("--task", maps.task, "of that prompt")->capture_default_str();
+  reports->add_option("--length", maps.length, "of that prompt")->capture_default_str();
   PromptOptions prompts;
   std::filesystem::path folder = "out/prompts";
   CLI::App const* const generates = add_generate(app, prompts, folder);
@@ -211,15 +275,16 @@ int main(int argument_count, char** arguments) {
   CLI::App const* const shows = add_show(app, prompts, wanted);
   try {
     app.parse(argument_count, arguments);
-    settings.budgets.clear();
-    for (std::string const& budget : budgets) settings.budgets.push_back(frontier::parse_budget(budget));
-    for (std::vector<std::string>* chosen : {&settings.tasks, &settings.methods, &prompts.preparation.tasks})
-      if (*chosen == std::vector<std::string>{"all"}) chosen->clear();
+    runs.finish();
+    if (prompts.preparation.tasks == std::vector<std::string>{"all"}) prompts.preparation.tasks.clear();
     if (shows->parsed() && !wanted.method.empty()) prompts.form = "compact";
     if (generates->parsed() || shows->parsed()) prompts.finish();
     if (generates->parsed()) return generate(prompts.preparation, folder);
     if (shows->parsed()) return show(prompts, wanted);
-    return run(settings);
+    if (reports->parsed())
+      return report(out, frontier::latest_of(frontier::read_records(out / "records.jsonl", std::cerr)), maps);
+    auto const records = frontier::run(runs.settings, std::cerr, ::isatty(STDERR_FILENO) != 0);
+    return runs.quiet ? 0 : report(runs.settings.out, records, {});
   } catch (CLI::Success const& help) {
     return app.exit(help);
   } catch (CLI::ParseError const& error) {

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstdint>
 #include <functional>
+#include <stdexcept>
 #include <string>
 #include <type_traits>
 #include <utility>
@@ -26,13 +27,27 @@ struct Scaled {
 
 inline constexpr std::int64_t kSinkTokens = 4;
 
-Scaled scaled_to(std::int64_t length);
+/// By the length, unless the setup's tuning says otherwise.
+Scaled scaled_for(Setup const& setup);
 
-/// Calls f with the unit size of this length as a compile-time number.
+/// Calls f with the unit size of this setup as a compile-time number, one of those named.
+template <int First, int... Others, class F>
+auto with_one_of(Setup const& setup, F&& f) {
+  std::int64_t const unit = scaled_for(setup).unit_tokens;
+  if constexpr (sizeof...(Others) > 0) {
+    if (unit != First) return with_one_of<Others...>(setup, std::forward<F>(f));
+  }
+  if (unit != First) throw std::invalid_argument("this method cannot have a unit of " + std::to_string(unit));
+  return f(std::integral_constant<int, First>{});
+}
 template <class F>
 auto with_unit(Setup const& setup, F&& f) {
-  return scaled_to(setup.length).unit_tokens == 8 ? f(std::integral_constant<int, 8>{})
-                                                  : f(std::integral_constant<int, 16>{});
+  return with_one_of<8, 16>(setup, std::forward<F>(f));
+}
+/// For those whose unit is worth varying.
+template <class F>
+auto with_any_unit(Setup const& setup, F&& f) {
+  return with_one_of<8, 16, 32>(setup, std::forward<F>(f));
 }
 
 inline std::int64_t share_of(Setup const& setup, std::int64_t tokens) {

@@ -29,6 +29,8 @@ class MethodRun : public transformer::Attention {
       for (double& mean : means[layer]) mean /= static_cast<double>(layer_measurements_[layer]);
     return means;
   }
+  /// The most that its caches have held, and the memory it asked for to select and to attend.
+  virtual std::size_t peak_bytes() const = 0;
   /// Spent in step() so far: remembering, selecting and attending.
   double step_seconds() const { return std::chrono::duration<double>(step_time_).count(); }
 
@@ -78,6 +80,9 @@ class Planned {
 
   M const& method() const { return method_; }
   typename M::Index const& index() const { return index_; }
+  std::size_t bytes() const {
+    return workspace_.workspace().capacity_bytes() + index_memory_.workspace().capacity_bytes();
+  }
 
   /// Makes room for problems up to `shape`.
   void plan(lacuna::Cpu exec, lacuna::Shape const& shape) {
@@ -128,6 +133,12 @@ class PagedLayers {
   /// The whole prompt of a layer.
   void append(lacuna::Cpu exec, std::int64_t layer, lacuna::KvView<float> const& kv) {
     transformer::require((*this)[layer].append(exec, rows_of(kv, kv.k), rows_of(kv, kv.v)));
+    least_free_ = std::min(least_free_, pool_.free_pages());
+  }
+
+  /// Keys and values at most held: what a prompt needed, or what is held now.
+  std::size_t peak_bytes() const {
+    return Pool::bytes(pool_.pages() - std::min(least_free_, pool_.free_pages()), kPageTokens, pool_.dim());
   }
 
   static std::int64_t pages(std::int64_t tokens) { return (tokens + kPageTokens - 1) / kPageTokens; }
@@ -138,14 +149,26 @@ class PagedLayers {
 
   transformer::Buffer pool_memory_;
   Pool pool_;
+  std::int64_t least_free_ = pool_.free_pages();
   std::deque<transformer::Buffer> tables_;
   std::deque<Cache> caches_;  // a deque, because caches cannot be moved
 };
+
+/// Keys and values of everything read so far.
+inline std::size_t dense_bytes(transformer::DenseAttention const& dense) {
+  std::size_t bytes = 0;
+  for (std::int64_t layer = 0; layer < dense.layers(); ++layer) {
+    lacuna::KvView<float> const kv = dense.last_queries(layer).kv;
+    bytes += static_cast<std::size_t>(2 * kv.len * kv.heads_kv * kv.dim) * sizeof(float);
+  }
+  return bytes;
+}
 
 /// Dense steps after a dense prompt, whose cache it goes on filling.
 class DenseRun final : public MethodRun {
  public:
   explicit DenseRun(std::shared_ptr<transformer::DenseAttention> prompt) : prompt_(std::move(prompt)) {}
+  std::size_t peak_bytes() const override { return dense_bytes(*prompt_); }
 
  private:
   void attend_step(lacuna::Cpu exec, int layer, transformer::LayerRows const& rows,
@@ -170,6 +193,7 @@ class PrefillRun final : public MethodRun {
     planned_.run(exec, problem, out);
     measured(layer, planned_.index());
   }
+  std::size_t peak_bytes() const override { return dense_bytes(dense_) + planned_.bytes(); }
 
  private:
   void attend_step(lacuna::Cpu exec, int layer, transformer::LayerRows const& rows,
@@ -204,6 +228,7 @@ class EvictRun final : public MethodRun {
     }
     dense_.plan({}, {1, capacity_tokens, config.heads_q, config.heads_kv, config.head_dim});
   }
+  std::size_t peak_bytes() const override { return layers_.peak_bytes() + dense_.bytes(); }
 
  private:
   using Layers = PagedLayers<typename M::template Store<float>>;
@@ -231,6 +256,7 @@ class StepRun final : public MethodRun {
       layers_.append(exec, layer, prompt.last_queries(layer).kv);
     planned_.plan({}, {1, capacity_tokens, config.heads_q, config.heads_kv, config.head_dim});
   }
+  std::size_t peak_bytes() const override { return layers_.peak_bytes() + planned_.bytes(); }
 
  private:
   using Layers = PagedLayers<typename M::template Store<float>>;
@@ -266,6 +292,7 @@ class EvictStepRun final : public MethodRun {
     }
     planned_.plan({}, {1, capacity_tokens, config.heads_q, config.heads_kv, config.head_dim});
   }
+  std::size_t peak_bytes() const override { return layers_.peak_bytes() + planned_.bytes(); }
 
  private:
   using Layers = PagedLayers<typename M::template Store<float>>;
@@ -304,6 +331,7 @@ class StepEvictRun final : public MethodRun {
     }
     planned_.plan({}, {1, capacity_tokens, config.heads_q, config.heads_kv, config.head_dim});
   }
+  std::size_t peak_bytes() const override { return layers_.peak_bytes() + planned_.bytes(); }
 
  private:
   using Layers = PagedLayers<typename M::template Store<float>>;
@@ -333,6 +361,7 @@ class RingRun final : public MethodRun {
       layers_.append(exec, layer, prompt.last_queries(layer).kv);
     dense_.plan({}, {1, capacity_tokens, config.heads_q, config.heads_kv, config.head_dim});
   }
+  std::size_t peak_bytes() const override { return layers_.peak_bytes() + dense_.bytes(); }
 
  private:
   using Layers = PagedLayers<lacuna::StreamingCache<float>>;

@@ -12,7 +12,7 @@ template <int Tile>
 lacuna::VerticalSlashOf<Tile> vertical_slash(Setup const& setup, std::int64_t lines) {
   return {.selector = {.inner = {.window = window_for(setup)},
                        .sink_tokens = kSinkTokens,
-                       .recent_tokens = scaled_to(setup.length).recent_diagonals},
+                       .recent_tokens = scaled_for(setup).recent_diagonals},
           .budget = {.columns = lines, .diagonals = lines}};
 }
 
@@ -89,6 +89,7 @@ std::vector<std::int64_t> lines_for(lacuna::Cpu exec, Setup const& setup, std::s
 
 Method vertical_slash_method() {
   Method method{"vertical-slash"};
+  method.estimator = Estimator::lines;
   method.sizes_for = [](lacuna::Cpu exec, Setup const& setup, std::span<double const> budgets,
                         transformer::DenseAttention const& example) {
     return with_unit(setup, [&](auto tile) { return lines_for<tile()>(exec, setup, budgets, example); });
@@ -100,7 +101,7 @@ Method vertical_slash_method() {
     });
   };
   method.describe = [](Setup const& setup) {
-    return "lines " + std::to_string(setup.size) + ", tile " + std::to_string(scaled_to(setup.length).unit_tokens) +
+    return "lines " + std::to_string(setup.size) + ", tile " + std::to_string(scaled_for(setup).unit_tokens) +
            ", window " + std::to_string(window_for(setup));
   };
   return method;
@@ -109,8 +110,9 @@ Method vertical_slash_method() {
 /// A prefill method with one parameter. make(unit, setup, parameter) gives the method of the library; `range` of the
 /// number of tokens is where the parameter is searched for, by measuring what it keeps of the example.
 template <class Make, class Range>
-Method searched(std::string name, std::string word, Make const& make, Range const& range) {
+Method searched(std::string name, std::string word, Estimator estimator, Make const& make, Range const& range) {
   Method method{std::move(name)};
+  method.estimator = estimator;
   method.sizes_for = [=](lacuna::Cpu exec, Setup const& setup, std::span<double const> budgets,
                          transformer::DenseAttention const& example) {
     return solve_budgets(budgets, range(setup, example.tokens()), [&](std::int64_t parameter) {
@@ -134,45 +136,64 @@ Method searched(std::string name, std::string word, Make const& make, Range cons
     });
   };
   method.describe = [=](Setup const& setup) {
-    return word + " " + std::to_string(setup.size) + ", unit " + std::to_string(scaled_to(setup.length).unit_tokens);
+    return word + " " + std::to_string(setup.size) + ", unit " + std::to_string(scaled_for(setup).unit_tokens);
   };
   return method;
 }
 
-/// Blocks by a number for each query block: the number has a closed form.
-template <class Make>
-Method top_blocks(std::string name, Make const& make) {
-  Method method =
-      searched(std::move(name), "blocks", make, [](Setup const&, std::int64_t) { return ParameterRange{}; });
+/// Pairs that `top` blocks for each query block keep, own blocks by half, of all causal ones.
+double block_density(std::int64_t blocks, std::int64_t unit, std::int64_t top) {
+  double const full = static_cast<double>(unit * unit), own = 0.5 * static_cast<double>(unit * (unit + 1));
+  double kept = 0.0;
+  for (std::int64_t row = 0; row < blocks; ++row) kept += static_cast<double>(std::min(top, row + 1) - 1) * full + own;
+  double const tokens = static_cast<double>(blocks * unit);
+  return kept / (0.5 * tokens * (tokens + 1.0));
+}
+
+/// Blocks by a number for each query block, at least the three that are forced.
+template <int... Units, class Make>
+Method top_blocks(std::string name, Estimator estimator, Make const& make) {
+  Method method{std::move(name)};
+  method.estimator = estimator;
   method.sizes_for = [](lacuna::Cpu, Setup const& setup, std::span<double const> budgets,
                         transformer::DenseAttention const& example) {
-    std::int64_t const unit = scaled_to(setup.length).unit_tokens;
-    std::vector<std::int64_t> counts;
-    for (double budget : budgets)
-      counts.push_back(lacuna::block_sparse_top_k((example.tokens() + unit - 1) / unit, budget));
-    return counts;
+    std::int64_t const unit = scaled_for(setup).unit_tokens, blocks = (example.tokens() + unit - 1) / unit;
+    return solve_budgets(budgets, {3, std::max<std::int64_t>(blocks, 3)},
+                         [&](std::int64_t top) { return block_density(blocks, unit, top); });
+  };
+  method.start = [=](lacuna::Cpu, Setup const& setup, Prompt const&) {
+    return with_one_of<Units...>(setup, [&](auto unit) -> std::unique_ptr<MethodRun> {
+      auto chosen = make(unit, setup, setup.size);
+      return std::make_unique<PrefillRun<decltype(chosen)>>(chosen, *setup.config, setup.capacity_tokens);
+    });
+  };
+  method.describe = [](Setup const& setup) {
+    return "blocks " + std::to_string(setup.size) + ", unit " + std::to_string(scaled_for(setup).unit_tokens);
   };
   return method;
 }
 
 template <class Make>
-Method by_share(std::string name, Make const& make) {
-  return searched(std::move(name), "thousandths", make, [](Setup const&, std::int64_t) {
+Method by_share(std::string name, Estimator estimator, Make const& make) {
+  return searched(std::move(name), "thousandths", estimator, make, [](Setup const&, std::int64_t) {
     return ParameterRange{0, 1000};
   });
 }
 
 /// Coverage in thousandths with the floor where it belongs; what is below 0 lowers the floor, at coverage 0.
+std::int64_t flex_floor(Setup const& setup) {
+  return setup.tuning.floor > 0 ? setup.tuning.floor : 8 * scaled_for(setup).recent_diagonals;
+}
 ParameterRange flex_range(Setup const& setup, std::int64_t) {
-  return {-7 * scaled_to(setup.length).recent_diagonals, 1000};
+  return {std::min<std::int64_t>(0, scaled_for(setup).recent_diagonals - flex_floor(setup)), 1000};
 }
 
 template <int Tile>
 lacuna::FlexPrefillOf<Tile> flex_prefill(Setup const& setup, std::int64_t parameter) {
-  std::int64_t const recent = scaled_to(setup.length).recent_diagonals;
+  std::int64_t const recent = scaled_for(setup).recent_diagonals;
   return {.selector = {.inner = {.window = window_for(setup)}, .sink_tokens = kSinkTokens, .recent_tokens = recent},
           .budget = {.share = share(std::max<std::int64_t>(parameter, 0)),
-                     .floor_tokens = 8 * recent + std::min<std::int64_t>(parameter, 0)}};
+                     .floor_tokens = flex_floor(setup) + std::min<std::int64_t>(parameter, 0)}};
 }
 
 /// A method of blocks with a selector in the place of another, and the forced blocks of Block-Sparse.
@@ -191,22 +212,21 @@ std::vector<Method> prefill_methods() {
   return {
       vertical_slash_method(),
       searched(
-          "vertical-slash-gqa", "lines",
+          "vertical-slash-gqa", "lines", Estimator::lines,
           [](auto unit, Setup const& setup, std::int64_t lines) {
-            return lacuna::VerticalSlashGqaOf<unit()>{
-                .selector = {.inner = {.inner = {.window = window_for(setup)}},
-                             .sink_tokens = kSinkTokens,
-                             .recent_tokens = scaled_to(setup.length).recent_diagonals},
-                .budget = {.columns = lines, .diagonals = lines}};
+            return lacuna::VerticalSlashGqaOf<unit()>{.selector = {.inner = {.inner = {.window = window_for(setup)}},
+                                                                   .sink_tokens = kSinkTokens,
+                                                                   .recent_tokens = scaled_for(setup).recent_diagonals},
+                                                      .budget = {.columns = lines, .diagonals = lines}};
           },
           [](Setup const&, std::int64_t tokens) {
             return ParameterRange{1, tokens};
           }),
       searched(
-          "flexprefill", "coverage",
+          "flexprefill", "coverage", Estimator::covered_lines,
           [](auto unit, Setup const& setup, std::int64_t p) { return flex_prefill<unit()>(setup, p); }, flex_range),
       searched(
-          "flexprefill-original", "coverage",
+          "flexprefill-original", "coverage", Estimator::covered_lines,
           [](auto unit, Setup const& setup, std::int64_t p) {
             lacuna::OriginalFlexPrefillOf<unit(), 4 * unit()> method{.first = flex_prefill<unit()>(setup, p),
                                                                      .chooser = {.block_tokens = 4 * unit()}};
@@ -214,41 +234,45 @@ std::vector<Method> prefill_methods() {
             return method;
           },
           flex_range),
-      top_blocks("block-sparse",
-                 [](auto unit, Setup const&, std::int64_t top) { return choosing<unit(), lacuna::MeanPool>(top); }),
-      top_blocks("block-sparse-gqa",
-                 [](auto unit, Setup const&, std::int64_t top) {
-                   return choosing<unit(), lacuna::GroupShared<lacuna::MeanPool>>(top);
-                 }),
-      top_blocks("block-antidiagonal",
-                 [](auto unit, Setup const&, std::int64_t top) { return choosing<unit(), lacuna::Antidiagonal>(top); }),
-      top_blocks("block-random", [](auto unit, Setup const&,
-                                    std::int64_t top) { return choosing<unit(), lacuna::RandomSelector>(top); }),
-      top_blocks("block-oracle", [](auto unit, Setup const&,
-                                    std::int64_t top) { return choosing<unit(), lacuna::OracleSelector>(top); }),
-      by_share("block-top-p",
+      top_blocks<8, 16, 32>(
+          "block-sparse", Estimator::blocks,
+          [](auto unit, Setup const&, std::int64_t top) { return choosing<unit(), lacuna::MeanPool>(top); }),
+      top_blocks<8, 16>("block-sparse-gqa", Estimator::blocks,
+                        [](auto unit, Setup const&, std::int64_t top) {
+                          return choosing<unit(), lacuna::GroupShared<lacuna::MeanPool>>(top);
+                        }),
+      top_blocks<8, 16>(
+          "block-antidiagonal", Estimator::antidiagonals,
+          [](auto unit, Setup const&, std::int64_t top) { return choosing<unit(), lacuna::Antidiagonal>(top); }),
+      top_blocks<8, 16>(
+          "block-random", Estimator::none,
+          [](auto unit, Setup const&, std::int64_t top) { return choosing<unit(), lacuna::RandomSelector>(top); }),
+      top_blocks<8, 16>(
+          "block-oracle", Estimator::everything,
+          [](auto unit, Setup const&, std::int64_t top) { return choosing<unit(), lacuna::OracleSelector>(top); }),
+      by_share("block-top-p", Estimator::blocks,
                [](auto unit, Setup const&, std::int64_t p) {
                  return lacuna::BlockTopPOf<unit()>{.budget = {.share = share(p), .floor_tokens = 3 * unit()}};
                }),
-      by_share("xattention",
+      by_share("xattention", Estimator::antidiagonals,
                [](auto unit, Setup const&, std::int64_t p) {
                  return lacuna::XAttentionOf<2 * unit()>{.budget = {.share = share(p)}};
                }),
-      by_share("sparge",
+      by_share("sparge", Estimator::blocks,
                [](auto unit, Setup const&, std::int64_t p) {
                  lacuna::SpargeOf<2 * unit()> method{.budget = {.share = share(p)}};
                  method.selector.inner.inner.true_counts = true;
                  method.selector.threshold = 0.0F;  // small models: hardly any block of theirs is like itself
                  return method;
                }),
-      by_share("query-aware-blocks",
+      by_share("query-aware-blocks", Estimator::blocks,
                [](auto unit, Setup const&, std::int64_t p) {
                  lacuna::QueryAwareBlocksOf<2 * unit()> method;
                  method.selector.inner.share = share(p);
                  return method;
                }),
       searched(
-          "streaming", "window",
+          "streaming", "window", Estimator::none,
           [](auto, Setup const&, std::int64_t window) {
             return lacuna::Streaming{.sink_tokens = kSinkTokens, .window_tokens = window};
           },

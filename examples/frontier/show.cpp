@@ -12,7 +12,7 @@
 #include <thread>
 
 #include "frontier/methods.hpp"
-#include "frontier/runner.hpp"
+#include "frontier/settings.hpp"
 #include "transformer/generate.hpp"
 #include "transformer/tokenizer.hpp"
 
@@ -40,12 +40,13 @@ std::string escaped(std::string const& text) {
 
 Kept kept_of(std::filesystem::path const& folder, Task const& task, Sample const& sample, std::int64_t length,
              std::string const& name, double budget) {
-  Method const* const method = find_method(name);
-  if (method == nullptr) {
-    std::string known;
-    for (Method const& one : all_methods()) known += (known.empty() ? "" : ", ") + one.name;
-    throw UsageError("there is no method '" + name + "'; there are " + known);
+  Variant variant;
+  try {
+    variant = parse_variant(name);
+  } catch (std::invalid_argument const& error) {
+    throw UsageError(error.what());
   }
+  Method const* const method = variant.method;
   transformer::Model const model(folder);
   transformer::Tokenizer const tokenizer(folder / "tokenizer.json");
   if (length + kMaxOutputTokens > model.config().max_positions)
@@ -53,7 +54,8 @@ Kept kept_of(std::filesystem::path const& folder, Task const& task, Sample const
                      std::to_string(model.config().max_positions) + " positions");
   lacuna::ThreadPool pool(static_cast<int>(std::max(1U, std::thread::hardware_concurrency())));
 
-  Setup setup{&model.config(), length, task.long_tail(), method->sparse ? budget : 1.0, 0, length + kMaxOutputTokens};
+  Setup setup{&model.config(),           length,        task.long_tail(), method->sparse ? budget : 1.0, 0,
+              length + kMaxOutputTokens, variant.tuning};
   std::vector<std::int32_t> const tokens = tokenizer.encode(sample.prompt);
   auto const dense =
       std::make_shared<transformer::DenseAttention>(model.config(), setup.capacity_tokens, queries_to_keep(setup));

@@ -1,6 +1,5 @@
 #include "frontier/analysis/scaling_law.hpp"
 
-#include <Eigen/Dense>
 #include <algorithm>
 #include <cmath>
 #include <limits>
@@ -9,6 +8,7 @@
 #include <stdexcept>
 
 #include "frontier/analysis/significance.hpp"
+#include "transformer/eigen.hpp"
 
 namespace frontier {
 namespace {

@@ -109,7 +109,9 @@ MaximumCompression maximum_compression(std::span<double const> dense, std::span<
   auto const degraded = [&](CompressionPoint const& point) { return welch(whole, summarise(point.scores)).p < alpha; };
   MaximumCompression result;
   result.informative = whole.mean >= floor;
-  result.detectable = detectable_difference(whole.variance, whole.count, alpha);
+  double widest = 0.0;
+  for (CompressionPoint const& point : points) widest = std::max(widest, summarise(point.scores).variance);
+  result.detectable = detectable_difference(0.5 * (whole.variance + widest), whole.count, alpha);
   result.prefix = largest_prefix(points, degraded);
   result.paired =
       largest_prefix(points, [&](CompressionPoint const& point) { return paired(dense, point.scores).p < alpha; });

@@ -52,7 +52,7 @@ struct MaximumCompression {
   double non_inferior = 1.0;  // as prefix, where a drop must be shown to be small
   bool censored = false;      // of prefix
   bool informative = true;    // false where dense itself hardly scores: such a task is left out of means
-  double detectable = 0.0;    // a true drop below this is likely to stay unseen
+  double detectable = 0.0;    // a true drop below this is likely to stay unseen, by the widest variance of any point
 };
 /// `points` ascend in compression and do not contain dense. `floor` is the dense score below which a task says nothing.
 MaximumCompression maximum_compression(std::span<double const> dense, std::span<CompressionPoint const> points,

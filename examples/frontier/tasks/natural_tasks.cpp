@@ -57,6 +57,7 @@ std::vector<std::string> read_word_pool(std::filesystem::path const& file) {
 std::unique_ptr<Task const> natural_task(std::string_view name, NaturalSettings const& settings) {
   using Kind = QuestionAnswering::Kind;
   if (name == "niah") return std::make_unique<Niah>(Form::natural);
+  if (name == "niah_words") return std::make_unique<Niah>(Form::natural, true);
   if (name == "vt") return std::make_unique<VariableTracking>(Form::natural);
   if (name == "cwe") return std::make_unique<CommonWords>(read_word_pool(settings.words));
   if (name == "story_retrieval") return std::make_unique<StoryRetrieval>(Form::natural);

@@ -38,6 +38,19 @@ std::string identifier(Random& random, Niah::Shape const& shape, std::set<std::s
   return text;
 }
 
+std::string key_of(Random& random, Niah::Shape const& shape, std::set<std::string>& used) {
+  if (!shape.word_keys) return identifier(random, shape, used);
+  auto const& pool = words::common_pool();
+  if (shape.form == Form::compact && used.size() == pool.size())
+    throw std::invalid_argument("niah_words: there are only " + std::to_string(pool.size()) + " words to be keys");
+  std::string text;
+  do {
+    text = random.choice(pool);
+    if (shape.form == Form::natural) text += "-" + random.choice(pool);
+  } while (!used.insert(text).second);
+  return text;
+}
+
 Draft wording(Form form) {
   if (form == Form::compact) {
     return {.introduction = "The context lists keys and their values. Find the values of some keys.",
@@ -113,10 +126,14 @@ Niah::Shape Niah::shape_at(std::int64_t max_tokens, Form form) {
 
 Draft Niah::draft(Random& random, Shape shape, std::int64_t max_tokens, CountTokens const& count) {
   Draft draft = wording(shape.form);
+  if (shape.form == Form::natural && shape.word_keys)
+    draft.introduction =
+        "Below is a long list of sentences. Each of them states the value that belongs to one key; keys are pairs of "
+        "words, values are random strings. Look up the values of the keys that you are asked for.";
   std::set<std::string> keys;
   std::set<std::string> values;
   auto const draw = [&] {
-    std::string key = identifier(random, shape, keys);
+    std::string key = key_of(random, shape, keys);
     return Pair{std::move(key), identifier(random, shape, values)};
   };
 
@@ -147,8 +164,10 @@ Draft Niah::draft(Random& random, Shape shape, std::int64_t max_tokens, CountTok
 
 Sample Niah::generate(Request const& request) const {
   Random random(request.seed, name(), request.index);
-  return checked_sample(draft(random, shape_at(request.max_tokens, form()), request.max_tokens, request.count),
-                        request);
+  Shape shape = shape_at(request.max_tokens, form());
+  shape.questions = request.turns;
+  shape.word_keys = word_keys_;
+  return checked_sample(draft(random, shape, request.max_tokens, request.count), request);
 }
 
 Score Niah::score(Sample const& sample, std::string const& output) const {

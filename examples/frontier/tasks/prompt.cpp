@@ -77,12 +77,15 @@ std::string explained_response(std::string_view explanation, std::string_view go
   return tagged("explanation", std::string(explanation)) + tagged("answer", std::string(gold));
 }
 
-std::string render_conversation(Draft const& draft) {
+std::string render_turn(Draft const& draft, Question const& question) {
   std::string const tag = draft.several ? "questions_repeated" : "question_repeated";
+  return "<user>\n" + tagged(tag, question.text) + "<assistant>\n";
+}
+
+std::string render_conversation(Draft const& draft) {
   std::string text = render_prompt(draft) + response(draft.questions.front().gold);
-  for (std::size_t i = 1; i < draft.questions.size(); ++i) {
-    text += "<user>\n" + tagged(tag, draft.questions[i].text) + "<assistant>\n" + response(draft.questions[i].gold);
-  }
+  for (std::size_t i = 1; i < draft.questions.size(); ++i)
+    text += render_turn(draft, draft.questions[i]) + response(draft.questions[i].gold);
   return text;
 }
 
@@ -129,6 +132,8 @@ Sample checked_sample(Draft const& draft, Request const& request) {
   sample.tail_tokens = request.count(std::string_view(sample.prompt).substr(sample.prompt.rfind("</context>") + 11));
   sample.other_golds = question.other_golds;
   sample.fields = draft.fields;
+  for (std::size_t turn = 1; turn < draft.questions.size(); ++turn)
+    sample.more.push_back({render_turn(draft, draft.questions[turn]), draft.questions[turn].gold});
   if (sample.prompt_tokens > request.max_tokens ||
       static_cast<double>(sample.prompt_tokens) < request.min_fill * static_cast<double>(request.max_tokens)) {
     throw std::invalid_argument("the prompt has " + std::to_string(sample.prompt_tokens) + " tokens, not between " +

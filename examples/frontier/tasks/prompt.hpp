@@ -45,6 +45,9 @@ std::string response(std::string_view gold);
 /// What it should write in the natural form.
 std::string explained_response(std::string_view explanation, std::string_view gold);
 
+/// What a further turn adds after the response before it, up to where the model starts to write.
+std::string render_turn(Draft const& draft, Question const& question);
+
 /// Prompt and response of the first question, then a turn for every further one.
 std::string render_conversation(Draft const& draft);
 

@@ -124,7 +124,8 @@ std::string QuestionAnswering::name() const {
 
 Sample QuestionAnswering::generate(Request const& request) const {
   Random random(request.seed, name(), request.index);
-  Shape const shape = shape_at(kind_, request.max_tokens);
+  Shape shape = shape_at(kind_, request.max_tokens);
+  shape.questions = request.turns;
   return checked_sample(draft(random, kind_, shape, request.max_tokens, request.count), request);
 }
 

@@ -62,7 +62,7 @@ Draft StoryMultihop::draft(Random& random, Shape shape, std::int64_t max_tokens,
 
 Sample StoryMultihop::generate(Request const& request) const {
   Random random(request.seed, name(), request.index);
-  Shape const shape{.form = form(), .purchase_probability = purchase_probability_};
+  Shape const shape{.questions = request.turns, .form = form(), .purchase_probability = purchase_probability_};
   return checked_sample(draft(random, shape, request.max_tokens, request.count), request);
 }
 

@@ -23,6 +23,7 @@ struct Request {
   std::int64_t index = 0;       // sample number; sample i does not depend on how many samples are made
   std::int64_t max_tokens = 0;  // of the whole templated prompt (L_max of the tasks specification)
   CountTokens count;
+  int turns = 1;  // 2: another question about the same context follows, in the compact form of most tasks
   // The rest is about the natural form.
   CountTokens count_turn = {};            // of a text as one user turn in the model's chat template; empty: `count`
   std::int64_t max_output_tokens = 1024;  // a gold answer may have
@@ -35,6 +36,12 @@ struct Field {
   std::string value;
 };
 
+/// A further turn of a conversation: what comes after the response before, and what should be answered.
+struct FollowUp {
+  std::string text;
+  std::string gold;
+};
+
 /// One prompt with its gold answer. The compact prompt ends where the model starts to write; the model should then
 /// write response(gold). The natural prompt is one user turn, still to be put into a chat template.
 struct Sample {
@@ -45,6 +52,7 @@ struct Sample {
   std::int64_t tail_tokens = 0;               // of what stands after the context: the question again, instructions
   std::vector<std::string> other_golds = {};  // answers that are as right as `gold`
   std::vector<Field> fields = {};
+  std::vector<FollowUp> more = {};  // the compact form's further turns, as far as the task has any
 };
 
 /// `compat` reproduces the published pipeline, `strict` repairs its hazards; both lie in [0, 1].
@@ -74,7 +82,8 @@ class Task {
 /// The nine in their compact form. natural_task() makes those of the other form, which may need files.
 std::vector<Task const*> const& all_tasks();
 
-/// Null when there is no task of that name.
+/// One of the nine, or niah_words, which asks what the kind of keys has to do with finding them. Null when there is no
+/// task of that name.
 Task const* find_task(std::string_view name);
 
 }  // namespace frontier

@@ -169,8 +169,9 @@ Draft VariableTracking::draft(Random& random, Shape shape, std::int64_t max_toke
 
 Sample VariableTracking::generate(Request const& request) const {
   Random random(request.seed, name(), request.index);
-  return checked_sample(draft(random, shape_at(request.max_tokens, form()), request.max_tokens, request.count),
-                        request);
+  Shape shape = shape_at(request.max_tokens, form());
+  shape.questions = request.turns;
+  return checked_sample(draft(random, shape, request.max_tokens, request.count), request);
 }
 
 Score VariableTracking::score(Sample const& sample, std::string const& output) const {

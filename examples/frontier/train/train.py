@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
 """Trains a bundled reference model on one GPU, from shards that the `curriculum` program writes while training runs.
 
-    python3 train.py --curriculum build/release/examples/curriculum --model OUT --state STATE --seconds 1500
+    python3 train.py --curriculum build/release/examples/curriculum --model OUT --state STATE
 
-Short contexts first: a stage ends when the held-out answers of its longest length are right, or when its share of the time
-is over. The learning rate falls linearly over the last part of the whole time. `--sitting S`, or SIGTERM at any moment,
-stops and leaves in STATE all that an exact continuation needs (weights, momentum, data position, schedule), in pieces of
-at most 15 MB; the same command with the same STATE goes on from there.
+Short contexts first: a stage is a share of the steps, so models of every size meet the same rows in the same order. The
+learning rate falls linearly over the last part. `--sitting S`, or SIGTERM at any moment, stops and leaves in STATE all
+that an exact continuation needs (weights, momentum, data position), in pieces of at most 15 MB; the same command with the
+same STATE goes on from there.
 Needs PyTorch 2.5 or later and safetensors; nothing here is used by the library or by the evaluation program.
 """
 
@@ -14,6 +14,7 @@ import argparse
 import collections
 import glob
 import io
+import itertools
 import json
 import math
 import os
@@ -28,25 +29,22 @@ import torch.nn.functional as F
 
 HEAD_DIM, HEADS, HEADS_KV, ROPE_BASE, EPSILON = 64, 4, 2, 500000.0, 1e-6
 MICRO_TOKENS, MICROS = 130560, 2  # every length below divides the tokens of a micro batch
-# The tasks that a model learns, and the lesson that draws among them.
-FIRST_THREE = ["niah", "vt", "story_retrieval"]
-OTHER_SIX = ["cwe", "story_multihop", "story_filtering", "qa_squad", "qa_quality", "qa_toefl"]
-CHOICES = {"nine": (FIRST_THREE + OTHER_SIX, "mixture"), "first_three": (FIRST_THREE, "first_three")}
-# Lessons that lag behind the others, first at short lengths and then at long ones. Of a stage's micro batches they get this
-# share to themselves, where all of them are to be learned.
-CHOOSING, SEARCHING = ["qa_quality", "qa_toefl"], ["cwe", "story_multihop", "story_filtering"]
-LAGGING_SHARE = 0.3
-# Share of the whole time that a stage may take, its mixture of lengths, its lagging lessons; the last takes what is left.
+# The tasks that a model learns; "first_three" and "mixture" are the lessons that draw among three and among all of them.
+LESSONS = ["niah", "vt", "story_retrieval", "cwe", "story_multihop", "story_filtering", "qa_squad", "qa_quality", "qa_toefl"]
+# Share of all steps, mixture of lengths, and lessons that get micro batches to themselves, with the share of these: those
+# that the others need come first, then those that lag.
 STAGES = [
-    (0.10, {272: 1.0}, CHOOSING),
-    (0.12, {272: 0.25, 544: 0.75}, CHOOSING),
-    (0.14, {272: 0.10, 544: 0.25, 1088: 0.65}, CHOOSING),
-    (0.17, {272: 0.05, 544: 0.15, 1088: 0.20, 2176: 0.60}, SEARCHING),
-    (1.00, {272: 0.03, 544: 0.07, 1088: 0.15, 2176: 0.35, 4352: 0.40}, SEARCHING),
+    (0.220, {272: 1.0}, ["first_three"], 0.5),
+    (0.125, {272: 0.25, 544: 0.75}, ["qa_quality", "qa_toefl"], 0.3),
+    (0.155, {272: 0.10, 544: 0.25, 1088: 0.65}, ["qa_quality", "qa_toefl"], 0.3),
+    (0.155, {272: 0.05, 544: 0.15, 1088: 0.20, 2176: 0.60}, ["cwe", "story_multihop", "story_filtering"], 0.3),
+    (0.190, {272: 0.03, 544: 0.07, 1088: 0.15, 2176: 0.30, 4352: 0.45}, ["cwe", "story_multihop", "story_filtering"], 0.3),
+    (0.155, {272: 0.02, 544: 0.03, 1088: 0.10, 2176: 0.15, 4352: 0.35, 8704: 0.35}, ["cwe", "story_multihop", "story_filtering"], 0.3),
 ]
-GATE = 0.95           # held-out exact answers, every lesson, at the longest length of the stage
-DECAY_SHARE = 0.35    # of the time, at the end
+LENGTHS = sorted({length for stage in STAGES for length in stage[1]})
+DECAY_SHARE = 0.35    # of the steps, at the end
 HELD_OUT_ROWS = 60    # of each lesson and length
+EVALUATE_EVERY = 400  # steps
 CONTEXT_WEIGHT = 0.1  # of the loss on template words, against 1 on answers
 CONTEXT_TOKENS = 544  # beyond this length it falls with the length: answers do not grow, and would drown
 
@@ -156,18 +154,6 @@ class Llama(torch.nn.Module):
             tensors |= {f"model.layers.{i}.{names[name]}.weight": p for name, p in block.items()}
         return tensors
 
-    @torch.no_grad()
-    def begin_from(self, folder):
-        """Weights of an earlier training. Words that it never met all lie near the last row, which is padding and no
-        word's, because the loss only ever pushed them away together; they are drawn anew. Returns how many."""
-        from safetensors.torch import load_file
-        saved = load_file(f"{folder}/model.safetensors")
-        for name, parameter in self.named_for_llama().items():
-            parameter.copy_(saved[name])
-        unmet = F.cosine_similarity(self.embedding, self.embedding[-1:]) > 0.99
-        self.embedding[unmet] = torch.randn_like(self.embedding[unmet]) * self.embedding[~unmet].std()
-        return int(unmet.sum())
-
 
 class Muon:
     """Momentum orthogonalised by five Newton-Schulz steps (Jordan et al. 2024), all matrices of one shape at once."""
@@ -239,9 +225,7 @@ def main():
     parser.add_argument("--curriculum", required=True, help="the program that writes shards")
     parser.add_argument("--model", required=True, help="folder for the finished model")
     parser.add_argument("--state", required=True, help="folder for the state of an unfinished training")
-    parser.add_argument("--lessons", choices=CHOICES, default="nine", help="the tasks to learn; each must pass a stage's gate")
-    parser.add_argument("--first", metavar="MODEL", help="begin from the weights in this folder instead of random ones")
-    parser.add_argument("--seconds", type=float, default=1500, help="time of the whole training")
+    parser.add_argument("--steps", type=int, default=16000, help="steps of the whole training")
     parser.add_argument("--sitting", type=float, default=1e9, help="stop and save after so many seconds")
     parser.add_argument("--save-every", type=float, default=240, help="seconds between saved states")
     parser.add_argument("--hidden", type=int, default=256)
@@ -251,8 +235,6 @@ def main():
     parser.add_argument("--workers", type=int, default=max(1, (os.cpu_count() or 2) - 2))
     parser.add_argument("--shards", default=f"/dev/shm/shards-{os.getpid()}")
     args = parser.parse_args()
-
-    lessons, mixed_lesson = CHOICES[args.lessons]
 
     began = time.time()
     torch.manual_seed(args.seed)
@@ -265,33 +247,33 @@ def main():
     model = Llama(args.hidden, args.inner, args.layers, vocabulary).cuda()
     muon = Muon(model.matrices(), 2e-3)
     adam = torch.optim.AdamW(model.others(), lr=2e-3, betas=(0.9, 0.95), weight_decay=0, fused=True)
-    at = {"micro": 0, "step": 0, "tokens": 0, "elapsed": 0.0, "stage": 0, "stage_began": 0.0, "rows": {}}
-    record = {"parameters": sum(p.numel() for p in model.parameters()), "seed": args.seed, "lessons": lessons, "stages": [], "evaluations": []}
+    at = {"micro": 0, "step": 0, "tokens": 0, "elapsed": 0.0, "rows": {}}
+    record = {"parameters": sum(p.numel() for p in model.parameters()), "seed": args.seed, "of_steps": args.steps, "evaluations": []}
     if saved := load_pieces(args.state):
         model.load_state_dict(saved["model"])
         muon.momentum = {shape: m.cuda() for shape, m in saved["muon"].items()}
         adam.load_state_dict(saved["adam"])
         at, record = saved["at"], saved["record"]
-        if record.get("lessons", FIRST_THREE) != lessons:
-            raise SystemExit(f"{args.state} holds a training of other lessons: {' '.join(record.get('lessons', FIRST_THREE))}")
+        if record["of_steps"] != args.steps:
+            raise SystemExit(f"{args.state} holds a training of {record['of_steps']} steps, not of {args.steps}")
         print(f"resumed at step {at['step']}, {at['elapsed']:.0f} s", flush=True)
     else:
         print(f"parameters {record['parameters'] / 1e6:.2f}M, vocabulary {vocabulary}", flush=True)
-        if args.first:
-            record["first"] = {"model": os.path.basename(os.path.normpath(args.first)), "words_drawn_anew": model.begin_from(args.first)}
-            print(f"begins from {args.first}, {record['first']['words_drawn_anew']} words drawn anew", flush=True)
 
     pending = collections.deque()
     rows_asked = dict(at["rows"])
 
+    def stage_of(step):
+        ends = itertools.accumulate(share * args.steps for share, *_ in STAGES)
+        return next((stage for stage, end in zip(STAGES, ends) if step < end), STAGES[-1])
+
     def ask_ahead():
         while len(pending) < 3 * args.workers:
-            _, mixture, lagging = STAGES[at["stage"]]
             number = at["micro"] + len(pending)
+            _, mixture, apart, share_apart = stage_of(number // MICROS)
             drawn = random.Random(args.seed * 1_000_003 + number)
             length = drawn.choices(list(mixture), weights=list(mixture.values()))[0]
-            alone = set(lagging) <= set(lessons) and drawn.random() < LAGGING_SHARE
-            lesson = drawn.choice(lagging) if alone else mixed_lesson
+            lesson = drawn.choice(apart) if drawn.random() < share_apart else "mixture"
             rows = MICRO_TOKENS // length
             first = rows_asked.get(length, 0)
             rows_asked[length] = first + rows
@@ -313,7 +295,7 @@ def main():
 
     def evaluate(length):  # with gradients, though none are used: without, all would be compiled a second time
         rows, result = HELD_OUT_ROWS, {}
-        for lesson in lessons:
+        for lesson in LESSONS:
             words = torch.from_numpy(held_out[lesson, length].astype(np.int32)).cuda()
             ids, answer = words & 0x3FFF, (words >> 14)[:, 1:] == 2
             exact, tokens = 0, 0.0
@@ -329,11 +311,13 @@ def main():
                 exact += right.all(1).sum().item()
                 tokens += ((right & answer[i:i + part]).sum(1) / answer[i:i + part].sum(1)).sum().item()
             result[lesson] = (round(exact / rows, 3), round(tokens / rows, 3))
-        return result
+        record["evaluations"].append({"step": at["step"], "seconds": round(at["elapsed"]), "length": length, "scores": result})
+        print(f"{at['elapsed']:6.0f} s step {at['step']} @{length} " + " ".join(f"{k} {v[0]}/{v[1]}" for k, v in result.items()),
+              flush=True)
 
     # Held-out rows of all lengths come first, before any training shard, so that no queue order is disturbed later.
-    for length in sorted({length for _, mixture, _ in STAGES for length in mixture}):
-        requests = {lesson: shards.ask("held_out", lesson, length, 0, HELD_OUT_ROWS) for lesson in lessons}
+    for length in LENGTHS:
+        requests = {lesson: shards.ask("held_out", lesson, length, 0, HELD_OUT_ROWS) for lesson in LESSONS}
         held_out |= {(lesson, length): Shards.take(request) for lesson, request in requests.items()}
 
     def save():
@@ -348,11 +332,10 @@ def main():
     first_step = at["step"]
     start = time.time()
     elapsed_before = at["elapsed"]
-    last_evaluation = time.time() - 100
     last_save = time.time()
     print(f"ready after {start - began:.0f} s", flush=True)
-    while at["elapsed"] < args.seconds and time.time() - began < args.sitting and not stopping:
-        left = 1 - at["elapsed"] / args.seconds
+    while at["step"] < args.steps and time.time() - began < args.sitting and not stopping:
+        left = 1 - at["step"] / args.steps
         scale = min(1.0, (at["step"] + 1) / 150) * min(1.0, max(0.02, left / DECAY_SHARE))
         for group in adam.param_groups:
             group["lr"] = 2e-3 * scale
@@ -373,30 +356,15 @@ def main():
             start = time.time()
         at["elapsed"] = elapsed_before + time.time() - start
 
-        if at["step"] % 20 == 0 and time.time() - last_evaluation > 15:
-            loss_now = total.item()
-            at["elapsed"] = elapsed_before + time.time() - start
-            longest = max(STAGES[at["stage"]][1])
-            scores = evaluate(longest)
-            last_evaluation = time.time()
-            speed = at["tokens"] / max(at["elapsed"], 1e-9) / 1e6
-            record["evaluations"].append({"step": at["step"], "seconds": round(at["elapsed"]), "length": longest, "scores": scores})
-            print(f"{at['elapsed']:6.0f} s step {at['step']} stage {at['stage']} loss {loss_now:.4f} {speed:.2f} Mtok/s "
-                  f"@{longest} " + " ".join(f"{k} {v[0]}/{v[1]}" for k, v in scores.items()), flush=True)
-            share = STAGES[at["stage"]][0] * args.seconds
-            passed = min(v[0] for v in scores.values()) >= GATE
-            if at["stage"] + 1 < len(STAGES) and (passed or at["elapsed"] - at["stage_began"] > share):
-                record["stages"].append({"stage": at["stage"], "step": at["step"], "seconds": round(at["elapsed"]), "passed": passed})
-                at["stage"] += 1
-                at["stage_began"] = at["elapsed"]
+        if at["step"] % EVALUATE_EVERY == 0:
+            print(f"{at['elapsed']:6.0f} s step {at['step']} loss {total.item():.4f}, {at['tokens'] / at['elapsed'] / 1e6:.2f} Mtok/s")
+            evaluate(max(stage_of(at["step"])[1]))
         if time.time() - last_save > args.save_every:
             last_save = time.time()
             save()
 
-    for length in (544, 1088, 2176, 4352):
-        scores = evaluate(length)
-        record["evaluations"].append({"step": at["step"], "seconds": round(at["elapsed"]), "length": length, "scores": scores})
-        print(f"final @{length} " + " ".join(f"{k} {v[0]}/{v[1]}" for k, v in scores.items()), flush=True)
+    for length in LENGTHS if at["step"] == args.steps else []:
+        evaluate(length)
     save()
     print(f"saved at step {at['step']}, {at['elapsed']:.0f} s, {at['tokens'] / 1e9:.2f}G tokens", flush=True)
 
