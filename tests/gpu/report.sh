@@ -1,11 +1,15 @@
 #!/usr/bin/env bash
-# Runs the CUDA tests, and small ones under compute-sanitizer beside them, and says in Markdown what came out.
+# Runs the CUDA tests, each in a process of its own, and small ones under compute-sanitizer beside them, and says in Markdown
+# what came out.
 #   report.sh PROGRAM REPORT
-# LACUNA_COMMIT names the commit where the tree is not a checkout.
+# A test may take LACUNA_TEST_SECONDS, all together LACUNA_GPU_SECONDS. What hangs is named and costs no more than that, and
+# the report is written in any case. LACUNA_COMMIT names the commit where the tree is not a checkout.
 set -uo pipefail
 program=$1 report=$2
 here=$(dirname "${BASH_SOURCE[0]}")
 commit=${LACUNA_COMMIT:-$(git -C "$here" rev-parse --short HEAD 2>/dev/null || echo unknown)}
+seconds=${LACUNA_TEST_SECONDS:-60}
+deadline=$(($(date +%s) + ${LACUNA_GPU_SECONDS:-540}))
 failed=0
 
 # A test or two of every kernel, those with small shapes and odd layouts: a sanitizer makes them tens of times slower. racecheck
@@ -16,26 +20,69 @@ small+=",cuda merge states*,cuda pick blocks*,cuda pick pages*,cuda pooled score
 rings="cuda attend band: windows*,cuda attend blocks: pages*,cuda attend dense: a few*,cuda attend vertical-slash: pages*"
 rings+=",cuda flash_wgmma: one full tile,cuda flash_wgmma: window*"
 
-start() {  # start NAME COMMAND...: its output goes to NAME's log
-  timeout 900 "${@:2}" >"$logs/$1" 2>&1
-  echo $? >"$logs/$1.status"
+names() {  # names FILTER: of its tests, a line each; Catch2 v2 lists them, v3 only as XML
+  local listed
+  listed=$("$program" --list-test-names-only "$1" 2>/dev/null)
+  [[ -n $listed && $listed != *"nrecognised token"* ]] ||
+    listed=$("$program" --list-tests --reporter xml "$1" | sed -n 's:.*<Name>\(.*\)</Name>.*:\1:p' | sed 's/&lt;/</g; s/&amp;/\&/g')
+  printf '%s\n' "$listed"
 }
-row() {  # row NAME WHAT
-  local status
-  status=$(<"$logs/$1.status")
-  [[ $status -eq 0 ]] || { failed=1 && tail -n 60 "$logs/$1" >&2; }
-  printf '| %s | %s | %s |\n' "$2" "$([[ $status -eq 0 ]] && echo passed || echo "FAILED ($status)")" \
-    "$(grep -E 'All tests passed|test cases:|ERROR SUMMARY|RACECHECK SUMMARY' "$logs/$1" | tr -s '= ' ' ' | paste -sd ';')"
+one() {  # one LOG NAME COMMAND...: LOG.name comes first and LOG.status last, so that a test without a status is one that hangs
+  local log=$1 name=$2 left=$((deadline - $(date +%s)))
+  echo "$name" >"$log.name"
+  name=${name//,/\\,} && name=${name//\[/\\[}
+  [[ $left -gt 0 ]] || { echo "not begun" >"$log.status" && return; }
+  timeout -k 5 "$((left < seconds ? left : seconds))" "${@:3}" "$name" >"$log.out" 2>&1 &
+  wait $!
+  local status=$?
+  kill -KILL -- -$! 2>/dev/null  # timeout leads a group: what a sanitizer has started is in it
+  case $status in
+    0) echo passed ;;
+    124 | 137) echo "did not end in $((left < seconds ? left : seconds)) s" ;;
+    *) echo "exit code $status" ;;
+  esac >"$log.status"
+}
+start() {  # start GROUP JOBS FILTER COMMAND...: every test that the filter finds, JOBS at once
+  local i=0 running=0 name
+  while IFS= read -r name; do
+    [[ -n $name ]] || continue  # which would run everything
+    if [[ $running -eq $2 ]]; then wait -n; else running=$((running + 1)); fi
+    i=$((i + 1))
+    one "$logs/$1.$((1000 + i))" "$name" "${@:4}" &
+  done < <(names "$3")
+  wait
+  touch "$logs/$1.ended"
+}
+row() {  # row GROUP WHAT: a line of the table; what did not pass goes to $logs/failures
+  local log status all=0 passed=0 summary
+  for log in "$logs/$1".*.name; do
+    log=${log%.name} && all=$((all + 1))
+    status=$(cat "$log.status" 2>/dev/null || echo "did not end")
+    [[ $status != passed ]] || { passed=$((passed + 1)) && continue; }
+    failed=1
+    printf -- '- %s, `%s`: %s\n' "$2" "$(<"$log.name")" "$status" >>"$logs/failures"
+    [[ ! -f $log.out ]] || { echo "== $(<"$log.name"): $status" && tail -n 40 "$log.out"; } >&2
+  done
+  [[ -f $logs/$1.ended && $all -gt 0 ]] || { failed=1 && echo "- $2: not all of its tests were begun" >>"$logs/failures"; }
+  summary=$(cat "$logs/$1".*.out 2>/dev/null | awk '/^All tests passed/ { n += substr($4, 2) } END { print n + 0 }')
+  printf '| %s | %s | %s assertions in %s of %s test cases |\n' "$2" \
+    "$([[ $passed -eq $all && -f $logs/$1.ended && $all -gt 0 ]] && echo passed || echo FAILED)" "$summary" "$passed" "$all"
+  cat "$logs/$1".*.out 2>/dev/null | grep -E 'RACECHECK SUMMARY: [1-9]' | tr -d '=' | sed 's/^ */- /' >>"$logs/failures"
 }
 
 logs=$(mktemp -d)
-trap 'rm -rf "$logs"' EXIT
+trap 'kill $(jobs -rp) 2>/dev/null; rm -rf "$logs"' EXIT
+touch "$logs/failures"
 check=(compute-sanitizer --error-exitcode 9 --tool)
-start all "$program" &
-start memcheck "${check[@]}" memcheck "$program" "$small,$rings" &
-start initcheck "${check[@]}" initcheck "$program" "$small,$rings" &
-start racecheck env LACUNA_CUDA_PATH=generic "${check[@]}" racecheck "$program" "$small" &
-wait
+{  # nobody who reads what this script says shall wait for a test that does not end
+  start all 4 "~[.]" "$program" &
+  start asked 1 "[.]" "$program" &
+  start memcheck 2 "$small,$rings" "${check[@]}" memcheck "$program" &
+  start initcheck 2 "$small,$rings" "${check[@]}" initcheck "$program" &
+  start racecheck 2 "$small" env LACUNA_CUDA_PATH=generic "${check[@]}" racecheck "$program" &
+} >/dev/null 2>&1
+# Not `wait`: a process that holds a hung kernel may not end at all.
+while [[ $(find "$logs" -name '*.ended' | wc -l) -lt 5 && $(date +%s) -lt $((deadline + 10)) ]]; do sleep 1; done
 
 {
   echo "# The CUDA twins on a GPU"
@@ -51,9 +98,12 @@ wait
   echo "| what | result | summary |"
   echo "|---|---|---|"
   row all "all tests"
+  row asked "tests that run only where they are asked for"
   row memcheck "compute-sanitizer memcheck, small tests of every kernel"
   row initcheck "compute-sanitizer initcheck, the same"
   row racecheck "compute-sanitizer racecheck, those without rings in shared memory"
+  echo
+  cat "$logs/failures"
 } >"$report"
 cat "$report"
 exit "$failed"
