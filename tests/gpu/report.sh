@@ -54,19 +54,23 @@ start() {  # start GROUP JOBS FILTER COMMAND...: every test that the filter find
   touch "$logs/$1.ended"
 }
 row() {  # row GROUP WHAT: a line of the table; what did not pass goes to $logs/failures
-  local log status all=0 passed=0 summary
+  local log status all=0 passed=0 result=passed summary
   for log in "$logs/$1".*.name; do
+    [[ -f $log ]] || continue
     log=${log%.name} && all=$((all + 1))
     status=$(cat "$log.status" 2>/dev/null || echo "did not end")
     [[ $status != passed ]] || { passed=$((passed + 1)) && continue; }
     failed=1
+    case $status in exit*) result=FAILED ;; *) [[ $result == FAILED ]] || result="NOT ENDED" ;; esac
     printf -- '- %s, `%s`: %s\n' "$2" "$(<"$log.name")" "$status" >>"$logs/failures"
     [[ ! -f $log.out ]] || { echo "== $(<"$log.name"): $status" && tail -n 40 "$log.out"; } >&2
   done
-  [[ -f $logs/$1.ended && $all -gt 0 ]] || { failed=1 && echo "- $2: not all of its tests were begun" >>"$logs/failures"; }
+  if [[ ! -f $logs/$1.ended || $all -eq 0 ]]; then
+    failed=1 result="NOT ENDED"
+    echo "- $2: not all of its tests were begun" >>"$logs/failures"
+  fi
   summary=$(cat "$logs/$1".*.out 2>/dev/null | awk '/^All tests passed/ { n += substr($4, 2) } END { print n + 0 }')
-  printf '| %s | %s | %s assertions in %s of %s test cases |\n' "$2" \
-    "$([[ $passed -eq $all && -f $logs/$1.ended && $all -gt 0 ]] && echo passed || echo FAILED)" "$summary" "$passed" "$all"
+  printf '| %s | %s | %s assertions in %s of %s test cases |\n' "$2" "$result" "$summary" "$passed" "$all"
   cat "$logs/$1".*.out 2>/dev/null | grep -E 'RACECHECK SUMMARY: [1-9]' | tr -d '=' | sed 's/^ */- /' >>"$logs/failures"
 }
 
