@@ -120,6 +120,7 @@ void any_shape_equals_the_oracle() {
   equals_the_oracle<lacuna::half>({{129, 257, 1, 7, 64}, {65, 65, 1, 7, 64}}, 100);
   equals_the_oracle<lacuna::half>({{200, 200, 2, 1, 256}, {33, 190, 2, 1, 256}}, 130);
   equals_the_oracle<lacuna::bfloat16>({{2100, 4300, 1, 5, 64}}, 512);
+  equals_the_oracle<lacuna::bfloat16>({{0, 50, 2, 2, 64}, {0, 0, 2, 2, 64}}, 64);
 }
 
 void any_data_equals_the_oracle() {

@@ -70,11 +70,14 @@ Status launch_window_scores(Cuda exec, WindowScoresBatchArgs<T> const& args) {
   using Hopper = WindowMassWgmmaTraits<T, Dim>;
   // Only where it is asked for: it has not been run since its register counts were mended.
   bool const hopper = path() == Path::hopper && p.scale > 0.0F && has_hopper_body(window_mass_wgmma_kernel<Hopper>);
-  Status s = hopper ? weigh(Hopper{}, window_mass_wgmma_kernel<Hopper>) : weigh(Mass{}, window_mass_kernel<Mass>);
-  if (!s) return s;
-  s = launch(exec, {count(sizes.heads * sizes.window, 256), 1, 1}, 256, 0, join_masses_kernel<T>, p, sizes,
-             static_cast<float2 const*>(scratch.masses), scratch.lse);
-  if (!s) return s;
+  Status s;
+  if (sizes.window > 0) {  // else no grid, and sums of nothing
+    s = hopper ? weigh(Hopper{}, window_mass_wgmma_kernel<Hopper>) : weigh(Mass{}, window_mass_kernel<Mass>);
+    if (!s) return s;
+    s = launch(exec, {count(sizes.heads * sizes.window, 256), 1, 1}, 256, 0, join_masses_kernel<T>, p, sizes,
+               static_cast<float2 const*>(scratch.masses), scratch.lse);
+    if (!s) return s;
+  }
   WindowSumsParameters<T> const sums{
       p,
       sizes,
