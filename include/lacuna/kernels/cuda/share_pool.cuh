@@ -276,7 +276,7 @@ __device__ void share_by_weight(Pool const& p, PoolSmem<Traits> const& smem, std
   }
 }
 
-/// grid: sequences. Reads the scores four times, for a spread two to six times.
+/// grid: sequences. Reads the scores four times, three for the entropy, seven for the mass outside.
 template <class Traits>
 __global__ void __launch_bounds__(Traits::threads) share_pool_kernel(__grid_constant__ Pool const p) {
   extern __shared__ __align__(16) unsigned char pool_memory[];
