@@ -6,6 +6,7 @@
 #include <iostream>
 #include <optional>
 
+#include "frontier/analysis/budget_law.hpp"
 #include "frontier/analysis/grid.hpp"
 #include "frontier/data/prepared.hpp"
 #include "frontier/methods.hpp"
@@ -168,6 +169,41 @@ CLI::App* add_show(CLI::App& app, PromptOptions& options, ShowOptions& wanted) {
   return show;
 }
 
+struct LawOptions {
+  std::string model;
+  std::string method = "quest";
+  double error = 0.1;
+  std::vector<std::int64_t> lengths;
+
+  CLI::App* add_to(CLI::App& app) {
+    CLI::App* const law = app.add_subcommand(
+        "budget", "Print the budget of tokens that keeps the error of earlier runs, for --budgets of another length");
+    law->add_option("--model", model, "name of the model in the records; default: the largest");
+    law->add_option("--method", method, "whose budget")->capture_default_str();
+    law->add_option("--error", error, "relative error against dense to keep")
+        ->check(CLI::Range(0.0, 1.0))
+        ->capture_default_str();
+    law->add_option("--lengths", lengths, "fit to these; default: all that were run")->delimiter(',');
+    return law;
+  }
+};
+
+int print_budget(frontier::Grid const& grid, LawOptions const& wanted) {
+  if (grid.models().empty()) throw frontier::UsageError("there are no records to fit a budget to");
+  std::string const model = wanted.model.empty() ? grid.models().back() : wanted.model;
+  auto const law =
+      frontier::fit_budget_law(grid, {.model = model, .method = wanted.method}, wanted.error, wanted.lengths);
+  if (!law)
+    throw frontier::UsageError(wanted.method + " of " + model + " does not cross a relative error of " +
+                               std::to_string(wanted.error) + " at two lengths");
+  std::vector<std::int64_t> const lengths =
+      wanted.lengths.empty() ? grid.lengths({.model = model, .method = wanted.method}) : wanted.lengths;
+  std::printf("%s\n", frontier::budget_of(*law, *std::max_element(lengths.begin(), lengths.end())).c_str());
+  std::fprintf(stderr, "frontier: exponent %.3f, 95 %% interval %.3f to %.3f, from %lld lengths\n", law->exponent,
+               law->low, law->high, static_cast<long long>(law->lengths));
+  return 0;
+}
+
 /// What a report shows beyond the records: one prompt, and what methods keep of it.
 struct HeatMapOptions {
   std::filesystem::path model;
@@ -264,6 +300,9 @@ int main(int argument_count, char** arguments) {
   CLI::App* const reports = app.add_subcommand("report", "Tables, figures and findings of the records of earlier runs");
   std::filesystem::path out = runs.settings.out;
   reports->add_option("--out", out, "folder with records.jsonl, for everything else too")->capture_default_str();
+  LawOptions law;
+  CLI::App* const laws = law.add_to(app);
+  laws->add_option("--out", out, "folder with records.jsonl")->capture_default_str();
   HeatMapOptions maps;
   reports->add_option("--model", maps.model, "also show what its heads keep of a prompt of --task and --length");
   reports->add_option("--task", maps.task, "of that prompt")->capture_default_str();
@@ -281,8 +320,9 @@ int main(int argument_count, char** arguments) {
     if (generates->parsed() || shows->parsed()) prompts.finish();
     if (generates->parsed()) return generate(prompts.preparation, folder);
     if (shows->parsed()) return show(prompts, wanted);
-    if (reports->parsed())
-      return report(out, frontier::latest_of(frontier::read_records(out / "records.jsonl", std::cerr)), maps);
+    auto const known = [&] { return frontier::latest_of(frontier::read_records(out / "records.jsonl", std::cerr)); };
+    if (laws->parsed()) return print_budget(frontier::Grid(known()), law);
+    if (reports->parsed()) return report(out, known(), maps);
     auto const records = frontier::run(runs.settings, std::cerr, ::isatty(STDERR_FILENO) != 0);
     return runs.quiet ? 0 : report(runs.settings.out, records, {});
   } catch (CLI::Success const& help) {

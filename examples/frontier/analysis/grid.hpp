@@ -9,7 +9,7 @@
 
 namespace frontier {
 
-/// Which rows an analysis is about; what is empty or 0 may be anything.
+/// Which rows an analysis is about; what is empty or 0 may be anything, but niah_words is asked for by its name alone.
 struct Where {
   std::string model = {};
   std::string task = {};

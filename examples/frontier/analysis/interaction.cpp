@@ -141,12 +141,12 @@ std::vector<ByteBalance> balance_bytes(Grid const& grid, Where where, std::strin
 
 std::vector<LawCell> law_cells(Grid const& grid, std::string const& method) {
   std::vector<LawCell> cells;
-  for (ReportRow const& row : grid.rows()) {
-    if (row.turns != 1 || (row.method != method && row.method != "dense")) continue;
-    if (grid.select({row.model, row.task, row.length, method}).empty()) continue;
-    auto const embedded = static_cast<double>(row.dims.vocab * row.dims.hidden);
-    cells.push_back({row.task, static_cast<double>(row.parameters) - embedded, static_cast<double>(row.length),
-                     1.0 / row.budget, row.strict.mean, row.strict.count});
+  for (ReportRow const* row : grid.select({})) {
+    if (row->method != method && row->method != "dense") continue;
+    if (grid.select({row->model, row->task, row->length, method}).empty()) continue;
+    auto const embedded = static_cast<double>(row->dims.vocab * row->dims.hidden);
+    cells.push_back({row->task, static_cast<double>(row->parameters) - embedded, static_cast<double>(row->length),
+                     1.0 / row->budget, row->strict.mean, row->strict.count});
   }
   return cells;
 }

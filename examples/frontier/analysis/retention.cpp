@@ -7,8 +7,13 @@
 namespace frontier {
 namespace {
 
-Comparison comparison_of(std::string task, double budget, Paired const& pairs) {
+Comparison comparison_of(std::string task, double budget, Paired const& pairs,
+                         std::vector<std::pair<double, double>> const& densities) {
   Comparison result{.task = std::move(task), .budget = budget};
+  for (auto const& [first, second] : densities) {
+    result.first_density += first / static_cast<double>(densities.size());
+    result.second_density += second / static_cast<double>(densities.size());
+  }
   std::vector<double> differences;
   for (std::size_t i = 0; i < pairs.first.size(); ++i) differences.push_back(pairs.second[i] - pairs.first[i]);
   Summary const summary = summarise(differences);
@@ -77,6 +82,7 @@ RetentionSummary summarise(std::vector<Retention> const& tasks) {
 std::vector<Comparison> compare(Grid const& grid, Where where, std::string const& first, std::string const& second) {
   std::vector<Comparison> found;
   std::map<double, Paired> together;
+  std::map<double, std::vector<std::pair<double, double>>> densities;
   std::vector<double> order;
   where.method = first;
   for (ReportRow const* row : grid.select(where)) {
@@ -85,13 +91,14 @@ std::vector<Comparison> compare(Grid const& grid, Where where, std::string const
     if (other == nullptr) continue;
     Paired const pairs = pair_up(*row, *other);
     if (pairs.first.size() < 2) continue;
-    found.push_back(comparison_of(row->task, row->budget, pairs));
+    found.push_back(comparison_of(row->task, row->budget, pairs, {{row->density, other->density}}));
+    densities[row->budget].push_back({row->density, other->density});
     if (!together.contains(row->budget)) order.push_back(row->budget);
     Paired& all = together[row->budget];
     all.first.insert(all.first.end(), pairs.first.begin(), pairs.first.end());
     all.second.insert(all.second.end(), pairs.second.begin(), pairs.second.end());
   }
-  for (double budget : order) found.push_back(comparison_of("", budget, together[budget]));
+  for (double budget : order) found.push_back(comparison_of("", budget, together[budget], densities[budget]));
   return found;
 }
 

@@ -37,6 +37,8 @@ RetentionSummary summarise(std::vector<Retention> const& tasks);
 struct Comparison {
   std::string task;  // empty: all of them
   double budget = 0.0;
+  double first_density = 0.0;  // measured, means over cells
+  double second_density = 0.0;
   double difference = 0.0;  // mean of second - first
   double standard_error = 0.0;
   double p_lower = 1.0;   // one-sided, that second is lower

@@ -5,6 +5,7 @@
 #include <cmath>
 #include <cstdio>
 #include <map>
+#include <optional>
 #include <stdexcept>
 
 #include "frontier/analysis/budget_law.hpp"
@@ -162,15 +163,72 @@ Finding budget_laws(Grid const& grid) {
   return finding;
 }
 
+std::string by_tokens(char const* way, std::optional<BudgetCheck::Error> const& error) {
+  if (!error) return std::string(way) + " was not run so low";
+  return format("%s (%.0f tokens) %.3f, 95 %% interval %.3f to %.3f", way, error->tokens, error->error, error->low,
+                error->high);
+}
+
+Finding budget_checks(Grid const& grid) {
+  Finding finding{"Does a budget that was fitted to shorter prompts keep the error of the longest?", {}};
+  for (std::string const method : {"quest", "ada-snapkv", "vertical-slash"})
+    for (std::string const& model : grid.models())
+      for (double error : {0.1, 0.2}) {
+        auto const check = check_budget_law(grid, {.model = model, .method = method}, error);
+        if (!check) continue;
+        finding.sentences.push_back(
+            format("%s, %s, fitted to a relative error of %.1f below %lld tokens (exponent %.2f); the error there: ",
+                   method.c_str(), model.c_str(), error, static_cast<long long>(check->length), check->law.exponent) +
+            by_tokens("the fitted budget", check->fitted) + "; " +
+            by_tokens("the same share as at the length before", check->same_share) + "; " +
+            by_tokens("the same number", check->same_tokens) + ".");
+      }
+  return finding;
+}
+
+/// The score of one task, at one length and budget, under one method.
+std::string score_at(Grid const& grid, Where where, std::string const& task, double budget) {
+  where.task = task;
+  for (ReportRow const* row : grid.select(where))
+    if (row->budget == budget) return format("%.3f +- %.3f", row->strict.mean, row->strict.standard_error());
+  return "not run";
+}
+
+Finding keys(Grid const& grid) {
+  Finding finding{"Do keys that are words change what is found?", {}};
+  Where const words{.task = "niah_words"};
+  std::vector<std::string> methods = grid.methods();
+  methods.insert(methods.begin(), "dense");
+  for (std::string const& model : grid.models())
+    for (std::int64_t length : grid.lengths({.model = model, .task = words.task})) {
+      ReportRow const* const dense = grid.dense({.model = model, .task = words.task, .length = length});
+      if (dense != nullptr && dense->strict.mean < 0.5) {
+        finding.sentences.push_back(format("%s at %lld tokens cannot say: %.3f on keys of words, dense.", model.c_str(),
+                                           static_cast<long long>(length), dense->strict.mean));
+        continue;
+      }
+      for (std::string const& method : methods) {
+        Where const where{model, words.task, length, method};
+        for (double budget : grid.budgets(where))
+          finding.sentences.push_back(format("%s at %s, %lld tokens, %s: ", method.c_str(), budget_text(budget).c_str(),
+                                             static_cast<long long>(length), model.c_str()) +
+                                      score_at(grid, where, "niah", budget) + " with random keys, " +
+                                      score_at(grid, where, "niah_words", budget) + " with words.");
+      }
+    }
+  return finding;
+}
+
 void add_comparison(Finding& finding, Grid const& grid, std::string const& first, std::string const& second,
                     std::string const& words) {
   if (!has(grid, first) || !has(grid, second)) return;
   for (Comparison const& one : compare(grid, {}, first, second)) {
     if (!one.task.empty()) continue;
-    finding.sentences.push_back(
-        format("%s at %s: %+.3f +- %.3f over %lld answers (p %.3g that there is no %s).", words.c_str(),
-               budget_text(one.budget).c_str(), one.difference, one.standard_error, static_cast<long long>(one.count),
-               one.difference < 0.0 ? one.p_lower : one.p_higher, one.difference < 0.0 ? "loss" : "gain"));
+    finding.sentences.push_back(format(
+        "%s at %s: %+.3f +- %.3f over %lld answers (p %.3g that there is no %s), at a density of %.3f against %.3f.",
+        words.c_str(), budget_text(one.budget).c_str(), one.difference, one.standard_error,
+        static_cast<long long>(one.count), one.difference < 0.0 ? one.p_lower : one.p_higher,
+        one.difference < 0.0 ? "loss" : "gain", one.second_density, one.first_density));
   }
 }
 
@@ -269,9 +327,9 @@ Finding laws(Grid const& grid) {
 
 std::vector<Finding> findings_of(Grid const& grid) {
   std::vector<Finding> found;
-  for (Finding& finding :
-       std::vector<Finding>{best_methods(grid), compression(grid), iso_costs(grid), lengths(grid), budget_laws(grid),
-                            bounds(grid), dispersion(grid), quantised(grid), second_questions(grid), laws(grid)})
+  for (Finding& finding : std::vector<Finding>{best_methods(grid), compression(grid), iso_costs(grid), lengths(grid),
+                                               budget_laws(grid), budget_checks(grid), bounds(grid), dispersion(grid),
+                                               quantised(grid), second_questions(grid), keys(grid), laws(grid)})
     if (!finding.sentences.empty()) found.push_back(std::move(finding));
   return found;
 }

@@ -47,6 +47,48 @@ TEST_CASE("budget law: fitted at two lengths it foretells the third", "[frontier
   CHECK(*error == Approx(0.2).margin(0.1));
 }
 
+TEST_CASE("budget law: the longest length judges what was fitted to the others", "[frontier]") {
+  auto const check = frontier::check_budget_law(square_root().grid(), {.method = "quest"}, 0.2, 200);
+  REQUIRE(check.has_value());
+  CHECK(check->length == 4096);
+  CHECK(check->law.lengths == 2);
+  CHECK(check->fitted.tokens == Approx(check->law.tokens(4096)));
+  CHECK(check->fitted.error == Approx(0.2).margin(0.08));
+  CHECK(check->fitted.low <= check->fitted.error);
+  CHECK(check->fitted.high >= check->fitted.error);
+  CHECK(check->fitted.high < 0.5);
+  REQUIRE(check->same_share.has_value());
+  CHECK(check->same_share->tokens == Approx(2.0 * check->law.tokens(2048)));
+  CHECK(check->same_share->error < 0.1);
+  REQUIRE(check->same_tokens.has_value());
+  CHECK(check->same_tokens->tokens == Approx(check->law.tokens(2048)));
+  CHECK(check->same_tokens->error > 0.35);
+  test::Synthetic two = square_root();
+  two.lengths = {1024, 4096};
+  CHECK_FALSE(frontier::check_budget_law(two.grid(), {.method = "quest"}, 0.2, 10).has_value());
+}
+
+TEST_CASE("budget law: a budget that was tried on a few prompts costs the others nothing", "[frontier]") {
+  std::vector<Record> records = square_root().records();
+  auto const whole = frontier::fit_budget_law(frontier::Grid(records), {.method = "quest"}, 0.2, {}, 0);
+  REQUIRE(whole.has_value());
+  Record tried = records.back();
+  tried.id.index = 0;
+  tried.id.budget = tried.density = 0.3;
+  records.push_back(tried);
+  auto const same = frontier::fit_budget_law(frontier::Grid(records), {.method = "quest"}, 0.2, {}, 0);
+  REQUIRE(same.has_value());
+  CHECK(same->lengths == 3);
+  CHECK(same->exponent == whole->exponent);
+}
+
+TEST_CASE("budget law: it is written as a run takes it", "[frontier]") {
+  frontier::BudgetLaw law{.error = 0.1, .scale = 10.0, .exponent = 0.5};
+  CHECK(frontier::budget_of(law, 1024) == "320.0@1024^0.500");
+  law.exponent = -0.2;
+  CHECK(frontier::budget_of(law, 1024).ends_with("^0.000"));
+}
+
 TEST_CASE("budget law: nothing is said where the error is never reached, or never left", "[frontier]") {
   test::Synthetic made = square_root();
   made.score = [](Record const&) { return 1.0; };
