@@ -34,14 +34,20 @@ struct Panel {
   std::string settings;  // gnuplot commands before the plot: ranges, scales, tics
 };
 
-/// Panels in rows from left to right, the labels of all curves once, above them. A label has the same colour, line and
-/// mark in every panel. Without panels there is no script.
+/// Once above all panels, where a label has the same colour, line and mark in every one; or in each panel its own,
+/// where the panels are about different things.
+enum class Legend { shared, each };
+
+/// Panels in rows from left to right. Without panels there is no script.
 Figure panels(std::string name, std::string caption, std::vector<Panel> const& all, int columns, int panel_width = 360,
-              int panel_height = 280);
+              int panel_height = 300, Legend legend = Legend::shared);
 
 /// Settings for an axis of densities, and for one of scores.
 extern char const* const kDensityAxis;
 extern char const* const kScoreAxis;
+
+/// Settings for a logarithmic axis of amounts over [least, most]: round ticks with the units' letters.
+std::string amount_axis(double least, double most);
 
 /// Writes folder/NAME.gp and has gnuplot draw folder/NAME.svg and folder/NAME.png. Returns the SVG element as a page
 /// can hold it; empty where gnuplot could not. Throws std::runtime_error when the script cannot be written.

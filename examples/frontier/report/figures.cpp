@@ -26,6 +26,16 @@ Curve curve_of(std::string label, std::vector<BudgetPoint> const& points) {
   return curve;
 }
 
+/// Budgets that were run in every cell that any was: a budget of one length or one task would stand beside means over
+/// all.
+std::vector<BudgetPoint> complete_curve(Grid const& grid, Where const& where) {
+  std::vector<BudgetPoint> points = budget_curve(grid, where);
+  std::int64_t most = 0;
+  for (BudgetPoint const& point : points) most = std::max(most, point.cells);
+  std::erase_if(points, [&](BudgetPoint const& point) { return point.cells < most; });
+  return points;
+}
+
 Curve level(std::string label, double y, double from = 0.03, double to = 1.1) {
   return {.label = std::move(label), .points = {{from, y, 0.0}, {to, y, 0.0}}, .baseline = true};
 }
@@ -54,7 +64,7 @@ Figure frontier_figure(Grid const& grid, std::string const& phase) {
   for (std::int64_t length : grid.lengths({.model = model})) {
     std::vector<Curve> curves;
     for (std::string const& method : shown_methods(grid, phase)) {
-      auto const points = budget_curve(grid, {model, "", length, method});
+      auto const points = complete_curve(grid, {model, "", length, method});
       if (!points.empty()) curves.push_back(curve_of(method, points));
     }
     if (curves.empty()) continue;
@@ -72,7 +82,7 @@ Figure task_figure(Grid const& grid, std::string const& phase) {
   for (std::string const& task : grid.tasks()) {
     std::vector<Curve> curves;
     for (std::string const& method : complete_methods(grid, phase)) {
-      auto const points = budget_curve(grid, {.task = task, .method = method});
+      auto const points = complete_curve(grid, {.task = task, .method = method});
       if (!points.empty()) curves.push_back(curve_of(method, points));
     }
     curves.push_back(level("dense", mean_dense(grid, {.task = task})));
@@ -101,10 +111,9 @@ Figure iso_figure(Grid const& grid, std::string const& method, std::string const
     }
     curves.push_back(std::move(best));
     bool const prompt = phase == "prefill";
-    all.push_back(
-        {method + ", " + std::to_string(length) + " tokens", prompt ? "FLOPs of a prompt" : "elements read by a step",
-         "mean score of all tasks", std::move(curves),
-         std::string("set logscale x\nset format x \"%.1s%c\"\nset xtics autofreq rotate by -30\n") + kScoreAxis});
+    all.push_back({method + ", " + std::to_string(length) + " tokens",
+                   prompt ? "FLOPs of a prompt" : "elements read by a step", "mean score of all tasks",
+                   std::move(curves), amount_axis(points.front().cost, points.back().cost) + kScoreAxis});
   }
   return panels(
       "iso_cost_" + phase,
@@ -139,26 +148,37 @@ Figure error_figure(Grid const& grid, std::string const& what,
       all, 2, 440, 300);
 }
 
+std::string unit_of(Ablation const& ablation) {
+  bool const percent = ablation.setting == "floor" && ablation.method == "ada-snapkv";
+  return percent ? " (% of the mean)" : ablation.setting == "window" ? " (queries)" : " (tokens)";
+}
+
 Figure ablation_figure(Grid const& grid) {
   std::vector<Panel> all;
+  std::string about;
   for (Ablation const& ablation : ablations_of(grid)) {
-    std::vector<std::int64_t> const lengths = grid.lengths({.method = ablation.variants.back()});
+    // The variants were run with one model, at some budgets alone: the unset method is shown there.
+    ReportRow const& set = *grid.select({.method = ablation.variants.back()}).front();
+    Where where{.model = set.model, .length = set.length, .method = ablation.variants.back()};
+    std::vector<double> const budgets = grid.budgets(where);
     std::vector<Curve> curves;
     for (std::string const& variant : ablation.variants) {
       std::size_t const equals = variant.find('=');
-      std::string const label = equals == std::string::npos ? "as by length" : variant.substr(equals + 1);
-      // The variants were run at some budgets alone: the unset method is shown at those.
-      std::vector<double> const budgets = grid.budgets({.length = lengths.front(), .method = ablation.variants.back()});
-      auto points = budget_curve(grid, {.length = lengths.front(), .method = variant});
+      std::string const label = equals == std::string::npos ? "by length" : variant.substr(equals + 1);
+      where.method = variant;
+      auto points = complete_curve(grid, where);
       std::erase_if(points, [&](BudgetPoint const& point) {
         return std::find(budgets.begin(), budgets.end(), point.budget) == budgets.end();
       });
       if (!points.empty()) curves.push_back(curve_of(label, points));
     }
-    all.push_back(score_panel(ablation.method + ", " + ablation.setting, std::move(curves)));
+    about = set.model + ", " + std::to_string(set.length) + " tokens";
+    all.push_back(score_panel(ablation.method + ", " + ablation.setting + unit_of(ablation), std::move(curves)));
   }
-  return panels("ablations", "Mean score of all tasks for other settings of the methods. Legend: the setting's value.",
-                all, 3);
+  return panels("ablations",
+                "Mean score of all tasks for other settings of the methods, " + about +
+                    ". The legends give the setting's value; \"by length\" is what the length of the prompt gives it.",
+                all, 3, 360, 300, Legend::each);
 }
 
 Figure time_figure(Grid const& grid) {
@@ -173,7 +193,7 @@ Figure time_figure(Grid const& grid) {
     std::vector<Curve> curves;
     for (std::string const& method : shown_methods(grid, phase)) {
       Curve curve{.label = method};
-      for (BudgetPoint const& point : budget_curve(grid, {model, "", length, method})) {
+      for (BudgetPoint const& point : complete_curve(grid, {model, "", length, method})) {
         double sparse = 0.0, dense = 0.0;
         for (ReportRow const* row : grid.select({model, "", length, method}))
           if (row->budget == point.budget)
@@ -184,7 +204,7 @@ Figure time_figure(Grid const& grid) {
     }
     if (curves.empty()) continue;
     curves.push_back(level("dense", 1.0));
-    std::string const settings = density_axis(least_density(curves)) + "set yrange [0:*]\n";
+    std::string const settings = density_axis(least_density(curves)) + "set yrange [0:1.1<*]\n";
     all.push_back({phase + (prompt ? ", whole prompt" : ", attention of a step"), kDensity, "time / time of dense",
                    std::move(curves), settings});
   }
@@ -241,6 +261,13 @@ std::vector<Ablation> ablations_of(Grid const& grid) {
     }
     at->variants.push_back(name);
   }
+  auto const value = [](std::string const& name) {
+    std::size_t const equals = name.find('=');
+    return equals == std::string::npos ? -1 : std::stoi(name.substr(equals + 1));
+  };
+  for (Ablation& one : found)
+    std::sort(one.variants.begin(), one.variants.end(),
+              [&](auto const& a, auto const& b) { return value(a) < value(b); });
   return found;
 }
 
@@ -261,7 +288,8 @@ std::vector<Figure> figures_of(Grid const& grid) {
   if (lengths.size() > 1) figures.push_back(error_figure(grid, "length", lengths));
   if (models.size() > 1) figures.push_back(error_figure(grid, "size", models));
   if (!ablations_of(grid).empty()) figures.push_back(ablation_figure(grid));
-  if (Figure time = time_figure(grid); !time.script.empty()) figures.push_back(std::move(time));  // were any measured?
+  figures.push_back(time_figure(grid));
+  std::erase_if(figures, [](Figure const& figure) { return figure.script.empty(); });  // was anything of it measured?
   return figures;
 }
 

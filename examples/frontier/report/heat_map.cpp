@@ -80,10 +80,11 @@ std::vector<HeatMap> heat_maps_of(std::filesystem::path const& folder, Task cons
 }
 
 Figure heat_map_figure(std::vector<HeatMap> const& maps, std::string caption) {
-  static constexpr int kColumns = 4;
+  static constexpr int kColumns = 4, kWidth = 260, kHeight = 290;
   int const columns = std::min(kColumns, static_cast<int>(maps.size()));
   int const rows = (static_cast<int>(maps.size()) + columns - 1) / columns;
-  Figure figure{.name = "kept", .caption = std::move(caption), .width = 90 + 260 * columns, .height = 20 + 270 * rows};
+  Figure figure{
+      .name = "kept", .caption = std::move(caption), .width = 90 + kWidth * columns, .height = 10 + kHeight * rows};
   std::ostringstream out;
   out << "set multiplot\nset palette defined (0 \"#ffffff\", 1 \"#08306b\")\nset cbrange [0:1]\nunset key\n"
       << "set tics nomirror scale 0\nset border 3\n";
@@ -93,7 +94,7 @@ Figure heat_map_figure(std::vector<HeatMap> const& maps, std::string caption) {
     int const heads = static_cast<int>(maps[i].shares.front().size());
     auto const x = [&](int pixels) { return static_cast<double>(pixels) / figure.width; };
     auto const y = [&](int pixels) { return 1.0 - static_cast<double>(pixels) / figure.height; };
-    int const left = column * 260, top = row * 270;
+    int const left = column * kWidth, top = row * kHeight;
     out << "set lmargin at screen " << x(left + 55) << "\nset rmargin at screen " << x(left + 245)
         << "\nset tmargin at screen " << y(top + 40) << "\nset bmargin at screen " << y(top + 240) << '\n'
         << "set title \"" << plain(maps[i].title)

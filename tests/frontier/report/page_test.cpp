@@ -1,6 +1,7 @@
 #include "frontier/report/page.hpp"
 
 #include "frontier/analysis/synthetic.hpp"
+#include "frontier/report/figure.hpp"
 #include "frontier/report/figures.hpp"
 #include "frontier/report/findings.hpp"
 #include "support/catch.hpp"
@@ -82,6 +83,90 @@ TEST_CASE("page: figures show few methods, settings have a figure of their own",
   CHECK(ablations[0].method == "quest");
   CHECK(ablations[0].setting == "unit");
   CHECK(ablations[0].variants == std::vector<std::string>{"quest", "quest:unit=32"});
+}
+
+TEST_CASE("page: settings stand in the order of their values", "[frontier]") {
+  test::Synthetic made;
+  made.methods = {"quest", "quest:unit=8", "quest:unit=32", "quest:unit=16"};
+  made.score = [](Record const&) { return 1.0; };
+  auto const ablations = frontier::ablations_of(made.grid());
+  REQUIRE(ablations.size() == 1);
+  CHECK(ablations[0].variants == std::vector<std::string>{"quest", "quest:unit=8", "quest:unit=16", "quest:unit=32"});
+}
+
+TEST_CASE("page: a budget of one length and settings of one model do not mix with means over all", "[frontier]") {
+  test::Synthetic made;
+  made.models = {{"small", 1'000'000}, {"large", 6'000'000}};
+  made.lengths = {1024, 2048};
+  made.score = [](Record const& record) { return record.model == "large" ? 1.0 : 0.25; };
+  std::vector<Record> records = made.records();
+  made.models = {{"large", 6'000'000}};
+  made.lengths = {2048};
+  made.methods = {"quest:unit=32"};
+  for (Record& record : made.records()) records.push_back(std::move(record));
+  made.methods = {"quest"};
+  made.budgets = {0.125};
+  for (Record& record : made.records()) records.push_back(std::move(record));
+  bool tasks = false, settings = false;
+  for (frontier::Figure const& figure : frontier::figures_of(frontier::Grid(records))) {
+    if (figure.name == "tasks_decode") {
+      tasks = true;
+      CHECK(figure.script.find("\n0.125 ") == std::string::npos);
+    }
+    if (figure.name != "ablations") continue;
+    settings = true;
+    CHECK_THAT(figure.caption, test::contains("large, 2048 tokens"));
+    CHECK_THAT(figure.script, test::contains("\n0.5 1 "));
+    CHECK(figure.script.find(" 0.625 ") == std::string::npos);  // the mean of both models
+  }
+  CHECK(tasks);
+  CHECK(settings);
+}
+
+TEST_CASE("page: bars of errors are solid, whatever the dashes of their line", "[frontier]") {
+  frontier::Curve const curve{.label = "a", .points = {{0.1, 0.5, 0.1}, {0.2, 0.6, 0.1}}};
+  std::vector<frontier::Curve> curves(4, curve);
+  for (std::size_t i = 0; i < curves.size(); ++i) curves[i].label += std::to_string(i);
+  std::string const script = frontier::panels("f", "", {{"t", "x", "y", curves, ""}}, 1).script;
+  CHECK(script.find("yerrorlines") == std::string::npos);
+  std::size_t bars = 0;
+  for (std::size_t at = script.find("yerrorbars"); at != std::string::npos; at = script.find("yerrorbars", at + 1)) {
+    CHECK(script.substr(at, script.find("notitle", at) - at).find("dashtype 1 ") != std::string::npos);
+    ++bars;
+  }
+  CHECK(bars == curves.size());
+}
+
+TEST_CASE("page: an axis of amounts has a few round ticks", "[frontier]") {
+  CHECK_THAT(frontier::amount_axis(2e9, 1.2e10), test::contains("(\"2G\" 2e+09, \"5G\" 5e+09, \"10G\" 1e+10)"));
+  CHECK_THAT(frontier::amount_axis(5e4, 5e6), test::contains("(\"100k\" 100000, \"300k\" 300000, \"1M\" 1e+06"));
+  CHECK_THAT(frontier::amount_axis(1.0, 1e6), test::contains("(\"1\" 1, \"10\" 10, \"100\" 100, \"1k\" 1000"));
+}
+
+TEST_CASE("page: without sparse methods there is no figure to draw", "[frontier]") {
+  test::Synthetic made;
+  made.lengths = {1024, 2048};
+  made.methods = {};
+  made.score = [](Record const&) { return 1.0; };
+  CHECK(frontier::figures_of(made.grid()).empty());
+}
+
+TEST_CASE("page: keys of words are a question of their own, and count nowhere else", "[frontier]") {
+  test::Synthetic made;
+  made.tasks = {"niah"};
+  made.score = [](Record const& record) { return record.id.task == "niah" || record.phase == "dense" ? 1.0 : 0.0; };
+  std::vector<Record> records = made.records();
+  made.tasks = {"niah_words"};
+  for (Record& record : made.records()) records.push_back(std::move(record));
+  frontier::Grid const grid(records);
+  CHECK(grid.tasks() == std::vector<std::string>{"niah"});
+  CHECK(grid.select({.method = "quest"}).size() == 4);
+  CHECK(grid.select({.task = "niah_words", .method = "quest"}).size() == 4);
+  CHECK(mentions(frontier::findings_of(grid),
+                 "quest at 1/5, 1024 tokens, one: 1.000 +- 0.000 with random keys, 0.000 +- 0.000 with words"));
+  for (Record& record : records)
+    if (record.id.task == "niah_words") record.strict = 0.0;
+  CHECK(mentions(frontier::findings_of(frontier::Grid(records)), "cannot say: 0.000 on keys of words"));
 }
 
 TEST_CASE("page: nothing to show is a page all the same", "[frontier]") {
