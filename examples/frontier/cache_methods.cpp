@@ -67,6 +67,7 @@ lacuna::CoverageSnapKv coverage(Setup const& setup, std::int64_t thousandths) {
 Method coverage_method() {
   Method method{"coverage-snapkv", lacuna::Moment::prompt_end};
   method.estimator = Estimator::tokens;
+  method.sizes_hold = true;
   method.sizes_for = [](lacuna::Cpu exec, Setup const& setup, std::span<double const> budgets,
                         transformer::DenseAttention const& example) {
     return solve_budgets(budgets, {0, 1000}, [&](std::int64_t thousandths) {

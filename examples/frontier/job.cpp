@@ -1,7 +1,8 @@
 #include "frontier/job.hpp"
 
 #include <chrono>
-#include <set>
+#include <cmath>
+#include <limits>
 #include <stdexcept>
 
 #include "transformer/generate.hpp"
@@ -14,8 +15,21 @@ using Clock = std::chrono::steady_clock;
 // Sequences that are continued side by side: enough for the weights to pass by once for many, few enough for their
 // caches to fit into memory.
 constexpr std::size_t kSideBySide = 16;
+// A budget is met when it is off by no more than this, and solved again at most so often.
+constexpr double kNear = 0.05;
+constexpr int kTrials = 3;
 // Beyond the answers, a second turn needs room for its question.
 constexpr std::int64_t kTurnTokens = 512;
+
+/// Throws std::runtime_error saying which method could not begin.
+std::unique_ptr<MethodRun> started(lacuna::Cpu exec, Cell const& cell, Setup const& setup, Prompt const& prompt) {
+  try {
+    return cell.method().start(exec, setup, prompt);
+  } catch (std::exception const& error) {
+    throw std::runtime_error(cell.variant.name + " at budget " + budget_text(setup.budget) + ", length " +
+                             std::to_string(setup.length) + ": " + error.what());
+  }
+}
 
 double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
 
@@ -69,11 +83,54 @@ Sizes Answerer::calibrate(lacuna::Cpu exec, Job const& example, std::vector<Cell
   for (Cell const& cell : cells) {
     if (!cell.method().sizes_for || sizes.contains(cell.variant.name)) continue;
     if (!prompt) prompt = read_densely(exec, example, tokenizer_.encode(example.sample.prompt), logits);
-    std::vector<double> budgets;
-    for (Budget const& budget : settings_.budgets) budgets.push_back(budget.at(example.length));
-    sizes[cell.variant.name] = cell.method().sizes_for(exec, setup_for(example, cell), budgets, *prompt);
+    sizes[cell.variant.name] = solve(exec, example, cell, prompt, logits);
   }
   return sizes;
+}
+
+/// A dense prompt shows what a method would choose there, and that is not quite what it chooses when it runs: layers
+/// see what earlier ones have left out, and every step has another query. So what is solved on the dense prompt is
+/// tried, and solved again for a target that is off by as much.
+std::vector<std::int64_t> Answerer::solve(lacuna::Cpu exec, Job const& example, Cell const& cell, Prompt const& prompt,
+                                          std::vector<float> const& dense_logits) const {
+  Method const& method = cell.method();
+  Setup setup = setup_for(example, cell);
+  std::vector<double> budgets;
+  for (Budget const& budget : settings_.budgets) budgets.push_back(budget.at(example.length));
+  std::vector<std::int64_t> best = method.sizes_for(exec, setup, budgets, *prompt);
+  if (method.sizes_hold) return best;
+  std::vector<std::int64_t> tried = best;
+  std::vector<double> targets = budgets, nearest(budgets.size(), std::numeric_limits<double>::infinity());
+  for (int trial = 0; trial < kTrials; ++trial) {
+    for (std::size_t i = 0; i < budgets.size(); ++i) {
+      if (nearest[i] <= kNear) continue;
+      setup.budget = budgets[i];
+      setup.size = tried[i];
+      double const density = tried_density(exec, example, cell, setup, prompt, dense_logits);
+      double const off = std::abs(density / budgets[i] - 1.0);
+      if (off < nearest[i]) best[i] = tried[i], nearest[i] = off;
+      targets[i] = std::clamp(targets[i] * budgets[i] / std::max(density, 1e-6), 1e-6, 1.0);
+    }
+    if (std::all_of(nearest.begin(), nearest.end(), [](double off) { return off <= kNear; })) break;
+    std::vector<std::int64_t> const next = method.sizes_for(exec, setup, targets, *prompt);
+    if (next == tried) break;
+    tried = next;
+  }
+  return best;
+}
+
+/// What a size keeps of the example when it runs: of its prompt, or of the steps of its answer.
+double Answerer::tried_density(lacuna::Cpu exec, Job const& example, Cell const& cell, Setup const& setup,
+                               Prompt const& prompt, std::vector<float> const& dense_logits) const {
+  std::vector<std::int32_t> const tokens = tokenizer_.encode(example.sample.prompt);
+  std::unique_ptr<MethodRun> const run = started(exec, cell, setup, prompt);
+  if (cell.method().reads_prompt()) {
+    model_.prefill(exec, tokens, *run);
+  } else {
+    transformer::Read read{dense_logits, static_cast<std::int64_t>(tokens.size()), run.get()};
+    transformer::continue_greedily(model_, exec, {std::move(read)}, settings_.max_output_tokens);
+  }
+  return run->density();
 }
 
 Answerer::Sequence Answerer::start(lacuna::Cpu exec, Job const& job, Cell const& cell, Sizes const& sizes,
@@ -84,12 +141,7 @@ Answerer::Sequence Answerer::start(lacuna::Cpu exec, Job const& job, Cell const&
     auto const at = std::find(budgets.begin(), budgets.end(), cell.budget) - budgets.begin();
     sequence.setup.size = sizes.at(cell.variant.name)[static_cast<std::size_t>(at)];
   }
-  try {
-    sequence.run = cell.method().start(exec, sequence.setup, prompt);
-  } catch (std::exception const& error) {
-    throw std::runtime_error(cell.variant.name + " at budget " + budget_text(sequence.setup.budget) + ", length " +
-                             std::to_string(job.length) + ": " + error.what());
-  }
+  sequence.run = started(exec, cell, sequence.setup, prompt);
   return sequence;
 }
 

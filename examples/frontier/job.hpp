@@ -57,7 +57,7 @@ class Answerer {
         tokenizer_(tokenizer),
         model_name_(std::move(model_name)) {}
 
-  /// The sizes of those cells' methods that have any.
+  /// The sizes of those cells' methods that have any, at which they keep the budgets of the example.
   Sizes calibrate(lacuna::Cpu exec, Job const& example, std::vector<Cell> const& cells) const;
   /// Calls take(records) for groups of the job's pending cells, as they are done.
   void answer(lacuna::Cpu exec, Job const& job, Sizes const& sizes,
@@ -67,6 +67,10 @@ class Answerer {
   struct Sequence;
 
   Setup setup_for(Job const& job, Cell const& cell) const;
+  std::vector<std::int64_t> solve(lacuna::Cpu exec, Job const& example, Cell const& cell, Prompt const& prompt,
+                                  std::vector<float> const& dense_logits) const;
+  double tried_density(lacuna::Cpu exec, Job const& example, Cell const& cell, Setup const& setup, Prompt const& prompt,
+                       std::vector<float> const& dense_logits) const;
   Prompt read_densely(lacuna::Cpu exec, Job const& job, std::vector<std::int32_t> const& tokens,
                       std::vector<float>& logits) const;
   std::vector<Record> answer_group(lacuna::Cpu exec, Job const& job, std::vector<Sequence> sequences) const;

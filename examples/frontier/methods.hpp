@@ -47,6 +47,7 @@ struct Method {
   std::function<std::vector<std::int64_t>(lacuna::Cpu, Setup const&, std::span<double const> budgets,
                                           transformer::DenseAttention const& example)>
       sizes_for = {};
+  bool sizes_hold = false;  // for every text: what sizes_for finds need not be tried
   /// `prompt` is null where the run reads the prompt itself.
   std::function<std::unique_ptr<MethodRun>(lacuna::Cpu, Setup const&, Prompt const& prompt)> start = {};
   /// The parameters in words, for the records.

@@ -155,6 +155,7 @@ template <int... Units, class Make>
 Method top_blocks(std::string name, Estimator estimator, Make const& make) {
   Method method{std::move(name)};
   method.estimator = estimator;
+  method.sizes_hold = true;
   method.sizes_for = [](lacuna::Cpu, Setup const& setup, std::span<double const> budgets,
                         transformer::DenseAttention const& example) {
     std::int64_t const unit = scaled_for(setup).unit_tokens, blocks = (example.tokens() + unit - 1) / unit;
@@ -178,6 +179,11 @@ Method by_share(std::string name, Estimator estimator, Make const& make) {
   return searched(std::move(name), "thousandths", estimator, make, [](Setup const&, std::int64_t) {
     return ParameterRange{0, 1000};
   });
+}
+
+Method for_every_text(Method method) {
+  method.sizes_hold = true;
+  return method;
 }
 
 /// Coverage in thousandths with the floor where it belongs; what is below 0 lowers the floor, at coverage 0.
@@ -271,14 +277,14 @@ std::vector<Method> prefill_methods() {
                  method.selector.inner.share = share(p);
                  return method;
                }),
-      searched(
+      for_every_text(searched(
           "streaming", "window", Estimator::none,
           [](auto, Setup const&, std::int64_t window) {
             return lacuna::Streaming{.sink_tokens = kSinkTokens, .window_tokens = window};
           },
           [](Setup const&, std::int64_t tokens) {
             return ParameterRange{1, tokens};
-          }),
+          })),
   };
 }
 

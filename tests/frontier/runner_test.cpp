@@ -233,3 +233,19 @@ TEST_CASE("runner: a second question goes to what the first has left in the cach
   }
   CHECK(text_of(frontier::run(settings, said, false)) == text_of(records));
 }
+
+TEST_CASE("runner: what methods keep of every task is within a tenth of what was asked for", "[frontier]") {
+  ScratchFolder const out;
+  Settings settings;
+  settings.models = {std::filesystem::path(LACUNA_SOURCE_DIR) / "examples/frontier/models/nine"};
+  settings.out = out.path();
+  settings.lengths = {1024};
+  // By search on the prompt, by coverage, by the steps of an answer, by count, by share of the tokens.
+  settings.methods = {"vertical-slash", "flexprefill", "quest-top-p", "block-sparse", "snapkv"};
+  settings.budgets = {0.1};
+  std::ostringstream said;
+  for (Record const& record : frontier::run(settings, said, false)) {
+    CAPTURE(record.id.task, record.id.method, record.id.budget, record.arguments);
+    CHECK(record.density == Approx(record.id.budget).epsilon(0.1));
+  }
+}
