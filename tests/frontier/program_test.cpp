@@ -8,11 +8,15 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cmath>
 #include <fstream>
+#include <sstream>
 #include <thread>
 #include <vector>
 
+#include "frontier/analysis/synthetic.hpp"
 #include "frontier/random_model.hpp"
+#include "frontier/settings.hpp"
 #include "support/catch.hpp"
 #include "transformer/json_file.hpp"
 
@@ -45,6 +49,11 @@ class Program {
     return WIFEXITED(status) ? WEXITSTATUS(status) : 1000 + WTERMSIG(status);
   }
   void kill() { ::kill(child_, SIGKILL); }
+  /// Whether there is an exit code, which stays for wait().
+  bool ended() const {
+    siginfo_t info{};
+    return ::waitid(P_PID, static_cast<id_t>(child_), &info, WEXITED | WNOHANG | WNOWAIT) == 0 && info.si_pid != 0;
+  }
   std::string out() const { return transformer::read_text(out_); }
   std::string err() const { return transformer::read_text(err_); }
 
@@ -145,6 +154,77 @@ TEST_CASE("program: killed at any moment, it goes on where it was", "[frontier]"
   CHECK(names.size() == 2 * 3 * 4);
   std::sort(names.begin(), names.end());
   CHECK(std::adjacent_find(names.begin(), names.end()) == names.end());
+}
+
+TEST_CASE("program: killed whenever something is written, every life leaves what it wrote", "[frontier]") {
+  RandomModel const model;
+  ScratchFolder const folder;
+  auto const records = folder.path() / "out" / "records.jsonl";
+  auto const bytes = [&] { return std::filesystem::exists(records) ? std::filesystem::file_size(records) : 0; };
+  std::size_t lives = 0;
+  for (;; ++lives) {
+    std::string const before = bytes() > 0 ? transformer::read_text(records) : "";
+    Program program(folder, small_run(model.path(), folder.path() / "out"));
+    while (!program.ended() && bytes() <= before.size()) std::this_thread::sleep_for(std::chrono::microseconds(100));
+    program.kill();
+    bool const killed = program.wait() == 1000 + SIGKILL;
+    std::string const after = transformer::read_text(records);
+    CHECK(after.starts_with(before.substr(0, before.rfind('\n') + 1)));
+    if (!killed) break;
+    REQUIRE(after.size() > before.size());  // every life gets further: the loop ends
+  }
+  CHECK(lives > 2);
+  std::string const text = transformer::read_text(records);
+  CHECK(std::count(text.begin(), text.end(), '\n') == 2 * 3 * 4);
+  Program again(folder, small_run(model.path(), folder.path() / "out"));
+  CHECK(again.wait() == 0);
+  CHECK(again.err().empty());
+  CHECK(transformer::read_text(records) == text);
+}
+
+TEST_CASE("program: a data file that is missing is one line that names it", "[frontier]") {
+  RandomModel const model;
+  ScratchFolder const folder;
+  auto const none = (folder.path() / "none.json").string();
+  for (std::string const name : {"squad", "quality", "toefl"}) {
+    CAPTURE(name);
+    CHECK_THAT(complaint({"generate", "--tasks", "qa_" + name, "--" + name, none, "--lengths", "16384", "--samples",
+                          "1", "--out", (folder.path() / "prompts").string()},
+                         1),
+               test::contains(none));
+    CHECK_THAT(complaint({"run", "--model", model.path().string(), "--out", (folder.path() / "out").string(), "--form",
+                          "natural", "--tasks", "qa_" + name, "--" + name, none, "--lengths", "512"},
+                         1),
+               test::contains(none));
+  }
+  CHECK_THAT(complaint({"generate", "--tasks", "cwe", "--words", none, "--lengths", "16384", "--samples", "1", "--out",
+                        (folder.path() / "prompts").string()},
+                       1),
+             test::contains(none));
+  CHECK_FALSE(std::filesystem::exists(folder.path() / "out" / "records.jsonl"));
+}
+
+TEST_CASE("program: the budget that kept an error is printed as a run takes it", "[frontier]") {
+  ScratchFolder const folder;
+  test::Synthetic made;
+  made.lengths = {1024, 2048};
+  made.score = [](frontier::Record const& record) {
+    auto const needed = 2.0 * std::sqrt(static_cast<double>(record.id.length)) * static_cast<double>(record.id.index);
+    return record.id.budget * static_cast<double>(record.id.length) >= needed ? 1.0 : 0.0;
+  };
+  {
+    std::ostringstream messages;
+    frontier::RecordFile file(folder.path() / "records.jsonl", {"c"}, false, messages);
+    for (frontier::Record const& record : made.records()) file.append(record);
+  }
+  Program program(folder, {"budget", "--out", folder.path().string(), "--error", "0.2"});
+  CHECK(program.wait() == 0);
+  std::string const text = program.out();
+  CHECK(frontier::parse_budget(text.substr(0, text.find('\n'))).reference == 2048.0);
+  CHECK_THAT(program.err(), test::contains("from 2 lengths"));
+  CHECK_THAT(complaint({"budget", "--out", folder.path().string(), "--method", "snapkv"}, 2),
+             test::contains("snapkv of one does not cross"));
+  CHECK_THAT(complaint({"budget", "--out", (folder.path() / "none").string()}, 1), test::contains("none"));
 }
 
 TEST_CASE("program: what cannot be run is one line and a code, never a crash", "[frontier]") {

@@ -53,6 +53,13 @@ TEST_CASE("niah: a longer context keeps the needles of the same sample") {
   Sample const four = task.generate(test::request(4096, 3));
   Sample const eight = task.generate(test::request(8192, 3));
   CHECK(four.gold == eight.gold);
+  for (std::string const& line : test::lines_of(four.gold)) {
+    std::smatch match;
+    REQUIRE(std::regex_match(line, match, std::regex("\\d\\. The answer for (\\w+) is (\\w+)\\.")));
+    for (Sample const* sample : {&four, &eight})
+      CHECK(test::occurrences(test::context_of(sample->prompt), "for " + match[1].str() + " is: " + match[2].str()) ==
+            1);
+  }
 }
 
 TEST_CASE("niah: lines are matched by index, key and value") {

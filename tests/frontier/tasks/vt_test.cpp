@@ -29,6 +29,16 @@ std::set<std::string> resolved(std::string const& context, std::string const& va
   return names;
 }
 
+/// The assignments of a sample's context, whatever stands between them.
+std::set<std::string> statements_of(Sample const& sample) {
+  std::string const context = test::context_of(sample.prompt);
+  std::regex const statement("VAR \\w+ = (VAR )?\\w+");
+  std::set<std::string> found;
+  for (std::sregex_iterator it(context.begin(), context.end(), statement), end; it != end; ++it)
+    found.insert(it->str());
+  return found;
+}
+
 }  // namespace
 
 TEST_CASE("vt: following the statements gives exactly the gold names") {
@@ -43,6 +53,17 @@ TEST_CASE("vt: following the statements gives exactly the gold names") {
     CHECK(gold.size() == static_cast<std::size_t>(shape.hops + 1));
     CHECK(resolved(context, match[1].str()) == std::set<std::string>(gold.begin(), gold.end()));
   }
+}
+
+TEST_CASE("vt: a longer context of the same shape keeps the chains of the same sample") {
+  for (auto const& [shorter_length, longer_length] : {std::pair(3072, 6000), std::pair(6200, 12000)})
+    for (std::int64_t index : {0, 1, 2}) {
+      Sample const shorter = task.generate(test::request(shorter_length, index));
+      Sample const longer = task.generate(test::request(longer_length, index));
+      CHECK(shorter.gold == longer.gold);
+      CHECK(statements_of(shorter) == statements_of(longer));
+      CHECK(longer.prompt_tokens > shorter.prompt_tokens);
+    }
 }
 
 TEST_CASE("vt: names score by intersection over union in any order") {
