@@ -63,13 +63,20 @@ std::string text_of(std::filesystem::path const& file) {
   return text.str();
 }
 
-/// Labels of all panels in the order of their first appearance, the baseline last.
+/// How a line without marks is drawn.
+std::string line_of(Curve::Kind kind) {
+  return kind == Curve::Kind::envelope ? "lines linecolor \"#c8c8c8\" linewidth 9 dashtype 1"
+                                       : "lines linecolor \"#000000\" linewidth 1.5 dashtype 2";
+}
+
+/// Labels of all panels in the order of their first appearance, those of lines without marks last.
 std::vector<std::string> labels_of(std::vector<Panel> const& all) {
   std::vector<std::string> labels;
-  for (bool const baseline : {false, true})
+  for (bool const marks : {true, false})
     for (Panel const& panel : all)
       for (Curve const& curve : panel.curves)
-        if (curve.baseline == baseline && std::find(labels.begin(), labels.end(), curve.label) == labels.end())
+        if ((curve.kind == Curve::Kind::measured) == marks &&
+            std::find(labels.begin(), labels.end(), curve.label) == labels.end())
           labels.push_back(curve.label);
   return labels;
 }
@@ -92,8 +99,8 @@ void write_panel(std::ostream& out, Panel const& panel, std::vector<std::string>
         std::any_of(curve.points.begin(), curve.points.end(), [](auto const& point) { return point.error > 0.0; });
     std::string const title = with_key ? "title " + quoted(curve.label) : "notitle";
     plot << (plot.tellp() > 0 ? ", \\\n     " : "plot ") << "$data" << c;
-    if (curve.baseline) {
-      plot << " using 1:2 with lines linecolor \"#000000\" linewidth 1.5 dashtype 2 " << title;
+    if (curve.kind != Curve::Kind::measured) {
+      plot << " using 1:2 with " << line_of(curve.kind) << ' ' << title;
       continue;
     }
     // Bars of their own: yerrorlines would draw them in the line's dashes.
@@ -111,12 +118,13 @@ void write_legend(std::ostream& out, std::vector<Panel> const& all, std::vector<
       << "unset border\nunset tics\nunset title\nunset xlabel\nunset ylabel\nset xrange [0:1]\nset yrange [0:1]\n"
       << "unset logscale\nplot ";
   for (std::size_t at = 0; at < labels.size(); ++at) {
-    bool baseline = false;
+    Curve::Kind kind = Curve::Kind::measured;
     for (Panel const& panel : all)
-      for (Curve const& curve : panel.curves) baseline = baseline || (curve.label == labels[at] && curve.baseline);
+      for (Curve const& curve : panel.curves)
+        if (curve.label == labels[at]) kind = curve.kind;
     out << (at > 0 ? ", \\\n     " : "") << "NaN with "
-        << (baseline ? "lines linecolor \"#000000\" linewidth 1.5 dashtype 2" : "linespoints" + style_of(at))
-        << " title " << quoted(labels[at]);
+        << (kind == Curve::Kind::measured ? "linespoints" + style_of(at) : line_of(kind)) << " title "
+        << quoted(labels[at]);
   }
   out << "\nunset key\n";
 }

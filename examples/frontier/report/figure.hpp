@@ -23,7 +23,8 @@ struct Curve {
     double x, y, error;
   };
   std::vector<Point> points = {};
-  bool baseline = false;  // a dashed line without marks
+  enum class Kind { measured, baseline, envelope };  // marks and bars; a dashed line; a broad pale line beneath others
+  Kind kind = Kind::measured;
 };
 
 struct Panel {

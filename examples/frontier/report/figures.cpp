@@ -37,7 +37,7 @@ std::vector<BudgetPoint> complete_curve(Grid const& grid, Where const& where) {
 }
 
 Curve level(std::string label, double y, double from = 0.03, double to = 1.1) {
-  return {.label = std::move(label), .points = {{from, y, 0.0}, {to, y, 0.0}}, .baseline = true};
+  return {.label = std::move(label), .points = {{from, y, 0.0}, {to, y, 0.0}}, .kind = Curve::Kind::baseline};
 }
 
 double mean_dense(Grid const& grid, Where const& where) {
@@ -48,7 +48,7 @@ double mean_dense(Grid const& grid, Where const& where) {
 double least_density(std::vector<Curve> const& curves) {
   double least = 1.0;
   for (Curve const& curve : curves)
-    if (!curve.baseline)
+    if (curve.kind == Curve::Kind::measured)
       for (Curve::Point const& point : curve.points) least = std::min(least, point.x);
   return least;
 }
@@ -99,27 +99,26 @@ Figure iso_figure(Grid const& grid, std::string const& method, std::string const
   for (std::int64_t length : grid.lengths({.method = method})) {
     auto const points = iso_cost(grid, method, length, batch);
     if (points.empty()) continue;
-    std::vector<Curve> curves;
-    Curve best{.label = "frontier", .points = {}, .baseline = true};
+    Curve best{.label = "frontier", .points = {}, .kind = Curve::Kind::envelope};
     for (IsoCostPoint const& point : points)
       if (point.on_frontier) best.points.push_back({point.cost, point.performance, 0.0});
+    std::vector<Curve> curves = {std::move(best)};  // first, so that it lies beneath
     for (std::string const& model : grid.models()) {
       Curve curve{.label = model};
       for (IsoCostPoint const& point : points)
         if (point.model == model) curve.points.push_back({point.cost, point.performance, point.standard_error});
       if (!curve.points.empty()) curves.push_back(std::move(curve));
     }
-    curves.push_back(std::move(best));
     bool const prompt = phase == "prefill";
     all.push_back({method + ", " + std::to_string(length) + " tokens",
-                   prompt ? "FLOPs of a prompt" : "elements read by a step", "mean score of all tasks",
+                   prompt ? "FLOPs of a prompt" : "elements read by a step, per sequence", "mean score of all tasks",
                    std::move(curves), amount_axis(points.front().cost, points.back().cost) + kScoreAxis});
   }
   return panels(
       "iso_cost_" + phase,
       "Models and densities by modelled cost (" +
           std::string(phase == "prefill" ? "prefill" : "decode, batch of " + std::to_string(static_cast<int>(batch))) +
-          "). The right end of a model's line is dense. The dashed line joins what nothing cheaper beats.",
+          "). The right end of a model's line is dense. The broad pale line joins what nothing cheaper beats.",
       all, 3);
 }
 
