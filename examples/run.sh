@@ -28,11 +28,11 @@ for model in "${models[@]}"; do
   run --models "$model" --methods dense,vertical-slash,flexprefill,block-sparse,snapkv,ada-snapkv,quest \
     --budgets 1/2,1/5,1/10,1/20 --lengths "$lengths" --samples "$samples" "$@"
 done
-# Budgets fitted to two lengths, at a third.
+# Budgets of the last of them, the largest, fitted to all lengths but the longest, and run there.
 for method in vertical-slash ada-snapkv quest; do
   for error in 0.1 0.2; do
-    if budget=$("$frontier" budget --out out --model "${largest##*/}" --method "$method" --error "$error" --lengths 1024,2048); then
-      run --models "$largest" --methods "dense,$method" --budgets "$budget" --lengths 4096 --samples 4 "$@"
+    if budget=$("$frontier" budget --out out --model "${largest##*/}" --method "$method" --error "$error" --lengths "${lengths%,*}"); then
+      run --models "$largest" --methods "dense,$method" --budgets "$budget" --lengths "${lengths##*,}" --samples "${samples##*,}" "$@"
     fi
   done
 done
