@@ -57,7 +57,10 @@ std::optional<LengthScores> scores_of(Grid const& grid, Where where, std::int64_
     scores.push_back(dense[task]->scores);
     result.tasks.push_back(std::move(scores));
   }
-  if (result.tasks.empty()) return std::nullopt;
+  bool const any_right = std::any_of(result.tasks.begin(), result.tasks.end(), [](auto const& task) {
+    return std::any_of(task.back().begin(), task.back().end(), [](double score) { return score > 0.0; });
+  });
+  if (!any_right) return std::nullopt;  // nothing was run, or dense attention has nothing to lose
   return result;
 }
 

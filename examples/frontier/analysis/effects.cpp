@@ -78,7 +78,7 @@ std::vector<ErrorPoint> error_line(Grid const& grid, Where const& where, std::ve
         ++point.cells;
       });
     }
-    if (point.cells == 0) continue;
+    if (!(point.dense > 0.0)) continue;  // nothing was run, or nothing is left to lose
     point.dense /= static_cast<double>(point.cells);
     point.sparse /= static_cast<double>(point.cells);
     line.push_back(point);

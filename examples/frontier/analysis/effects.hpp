@@ -44,7 +44,8 @@ struct ErrorPoint {
   double relative() const { return dense > 0.0 ? (dense - sparse) / dense : 0.0; }
 };
 
-/// One line of a figure: the cells of `where`, under each of the methods, that reach the density.
+/// One line of a figure: the cells of `where`, under each of the methods, that reach the density. Without a point where
+/// dense attention scores 0: there is nothing to lose.
 std::vector<ErrorPoint> error_line(Grid const& grid, Where const& where, std::vector<std::string> const& methods,
                                    std::vector<double> const& densities);
 

@@ -1,5 +1,6 @@
 #include "frontier/analysis/budget_law.hpp"
 
+#include "frontier/analysis/effects.hpp"
 #include "frontier/analysis/synthetic.hpp"
 #include "support/catch.hpp"
 
@@ -80,6 +81,16 @@ TEST_CASE("budget law: a budget that was tried on a few prompts costs the others
   REQUIRE(same.has_value());
   CHECK(same->lengths == 3);
   CHECK(same->exponent == whole->exponent);
+}
+
+TEST_CASE("budget law: a length at which dense attention fails says nothing", "[frontier]") {
+  test::Synthetic made = square_root();
+  auto const right = made.score;
+  made.score = [right](Record const& record) { return record.id.length == 4096 ? 0.0 : right(record); };
+  CHECK_FALSE(frontier::check_budget_law(made.grid(), {.method = "quest"}, 0.2, 10).has_value());
+  CHECK(frontier::fit_budget_law(made.grid(), {.method = "quest"}, 0.2, {}, 10)->lengths == 2);
+  CHECK(frontier::error_line(made.grid(), {.length = 4096}, {"quest"}, {0.1}).empty());
+  CHECK(frontier::error_line(made.grid(), {.length = 2048}, {"quest"}, {0.1}).size() == 1);
 }
 
 TEST_CASE("budget law: it is written as a run takes it", "[frontier]") {
