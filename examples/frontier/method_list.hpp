@@ -23,6 +23,7 @@ struct Scaled {
   std::int64_t smoothing;
   std::int64_t window;
   std::int64_t long_window;
+  std::int64_t floor_lines;  // columns, and diagonals, that FlexPrefill's coverage does not go below
 };
 
 inline constexpr std::int64_t kSinkTokens = 4;

@@ -11,10 +11,10 @@ namespace frontier {
 namespace {
 
 Scaled scaled_to(std::int64_t length) {
-  if (length <= 2048) return {8, 16, 16, 5, 64, 128};
-  if (length <= 4096) return {8, 16, 32, 7, 64, 128};
-  if (length <= 8192) return {16, 32, 64, 13, 128, 256};
-  return {16, 64, 128, 21, 256, 512};
+  if (length <= 2048) return {8, 16, 16, 5, 64, 128, 64};
+  if (length <= 4096) return {8, 16, 32, 7, 64, 128, 128};
+  if (length <= 8192) return {16, 32, 64, 13, 128, 256, 256};
+  return {16, 64, 128, 21, 256, 512, 512};
 }
 
 void set_if_asked(std::int64_t asked, std::int64_t& setting) {

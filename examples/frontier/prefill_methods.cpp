@@ -188,7 +188,7 @@ Method for_every_text(Method method) {
 
 /// Coverage in thousandths with the floor where it belongs; what is below 0 lowers the floor, at coverage 0.
 std::int64_t flex_floor(Setup const& setup) {
-  return setup.tuning.floor > 0 ? setup.tuning.floor : 8 * scaled_for(setup).recent_diagonals;
+  return setup.tuning.floor > 0 ? setup.tuning.floor : scaled_for(setup).floor_lines;
 }
 ParameterRange flex_range(Setup const& setup, std::int64_t) {
   return {std::min<std::int64_t>(0, scaled_for(setup).recent_diagonals - flex_floor(setup)), 1000};
