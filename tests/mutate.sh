@@ -19,7 +19,7 @@ try() {  # try LINE: exits with 0 when the named test notices
   sed -i "$change" "$own/include/lacuna/$header"
   if cmp -s "$root/include/lacuna/$header" "$own/include/lacuna/$header"; then
     verdict="STALE: the expression changes nothing"
-  elif ! "$cxx" "${flags[@]}" -I "$own/include" "$root/tests/$source" "$work/main.o" $libraries -o "$own/tests" 2> "$own/log"; then
+  elif ! "$cxx" "${flags[@]}" -I "$own/include" "$root/tests/$source" "$work"/*.o $libraries -o "$own/tests" 2> "$own/log"; then
     verdict="BROKEN: does not compile"
   else
     timeout 300 "$own/tests" "${name//,/\\,}" > "$own/log" 2>&1 && verdict="SURVIVED" || verdict="caught"
@@ -39,6 +39,8 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 libraries=""
 if "$cxx" -E -x c++ - <<< '#include <catch2/catch_all.hpp>' > /dev/null 2>&1; then libraries=-lCatch2; fi
-"$cxx" "${flags[@]}" -I "$root/include" -c "$root/tests/support/main.cpp" -o "$work/main.o"
+for part in main heap; do
+  "$cxx" "${flags[@]}" -I "$root/include" -c "$root/tests/support/$part.cpp" -o "$work/$part.o"
+done
 grep -v '^#' "$root/tests/mutations.txt" | grep -F -- "${1:-}" |
   xargs -d '\n' -P "$(nproc)" -I '{}' bash "${BASH_SOURCE[0]}" --one "$work" '{}' "$libraries" || exit 1

@@ -6,6 +6,7 @@
 #include "lacuna/core/thread_pool.hpp"
 #include "lacuna/methods/duo_attention.hpp"
 #include "lacuna/methods/pipeline.hpp"
+#include "lacuna/methods/quest_top_p.hpp"
 #include "support/cache_case.hpp"
 #include "support/catch.hpp"
 #include "support/compare.hpp"
@@ -85,24 +86,43 @@ TEST_CASE("head split: every part has the bits of its method alone", "[methods]"
   CHECK(support::explain_answer(c, exact) == "");
 }
 
+TEST_CASE("head split: every part reads what its store keeps beside its own keys", "[methods]") {
+  auto const in = support::make_inputs<float>({1, 300, 3, 2, 16}, Data::random, 5);
+  support::CacheCase<float, lacuna::CodedKeysCache> cache(3, 16, 300, 8, 16);
+  REQUIRE(cache.append(in, 0, 300) == "");
+  lacuna::Twilight const twilight{.selector = {.candidate_tokens = 160},
+                                  .budget = {.share = 0.4, .floor_tokens = 16, .most_tokens = 64}};
+  using Split = lacuna::HeadSplit<lacuna::Twilight, lacuna::DenseOver<lacuna::CodedKeysCache>>;
+  ProblemCase<float> together(in), parts(in);
+  auto problem = together.problem();
+  problem.kv = cache.store().view();
+  MethodRun<lacuna::Twilight> whole(twilight, problem);
+  REQUIRE(whole.run(problem, together.out()) == "");
+  MethodRun<Split> split({twilight, {}, classes()}, problem);
+  REQUIRE(split.run(problem, parts.out()) == "");
+  for (std::int64_t head : {2, 3}) CHECK(parts.lse_at(0, head) == together.lse_at(0, head));
+  for (std::int64_t head : {0, 1, 4, 5}) CHECK(parts.lse_at(0, head) > together.lse_at(0, head));
+}
+
 /// A prompt in one append, then steps; retrieval heads read Quest's pages, streaming heads their sinks and ring.
-void decodes_like_the_oracle(std::int64_t page_tokens, std::int64_t group, lacuna::Cpu exec) {
-  CAPTURE(page_tokens, group);
-  std::int64_t const heads = 3, dim = 16, total = 170, prompt = 140;
-  auto const all = support::make_inputs<float>({total, total, heads, group, dim}, Data::random, 8);
+template <class T = float>
+void decodes_like_the_oracle(std::int64_t page_tokens, std::int64_t group, lacuna::Cpu exec, std::int64_t dim = 16) {
+  CAPTURE(page_tokens, group, dim);
+  std::int64_t const heads = 3, total = 170, prompt = 140;
+  auto const all = support::make_inputs<T>({total, total, heads, group, dim}, Data::random, 8);
   std::int64_t const pages = heads * ((total + page_tokens - 1) / page_tokens);
-  support::GuardedMemory pool_memory(lacuna::PagePool<float>::bytes(pages, page_tokens, dim));
-  lacuna::PagePool<float> pool(pool_memory.data(), pages, page_tokens, dim);
+  support::GuardedMemory pool_memory(lacuna::PagePool<T>::bytes(pages, page_tokens, dim));
+  lacuna::PagePool<T> pool(pool_memory.data(), pages, page_tokens, dim);
   lacuna::StreamingRule const rule{4, 20, classes().second, false, {}, 16};
-  support::GuardedMemory memory(lacuna::StreamingCache<float>::bytes(pool, total, heads, rule));
-  lacuna::StreamingCache<float> cache(pool, memory.data(), total, heads, rule);
+  support::GuardedMemory memory(lacuna::StreamingCache<T>::bytes(pool, total, heads, rule));
+  lacuna::StreamingCache<T> cache(pool, memory.data(), total, heads, rule);
   DuoQuestOf<16> const method{{.budget = {.tokens = 48}}, {}, classes()};
   MethodRun<DuoQuestOf<16>> run(method, {1, total, heads * group, heads, dim}, exec);
   for (std::int64_t end = prompt; end <= total; ++end) {
-    support::RowsCase<float> const rows(all, end == prompt ? 0 : end - 1, end);
+    support::RowsCase<T> const rows(all, end == prompt ? 0 : end - 1, end);
     REQUIRE(cache.append(exec, rows.k(), rows.v()));
     auto const now = support::rows_of(all, end - 1, end, end);
-    ProblemCase<float> c(now);
+    ProblemCase<T> c(now);
     auto problem = c.problem();
     problem.kv = cache.view();
     REQUIRE(run.run(problem, c.out()) == "");
@@ -122,6 +142,8 @@ TEST_CASE("head split: Quest on the retrieval heads of a streaming cache", "[met
   for (std::int64_t page : {1, 8, 16, 48}) decodes_like_the_oracle(page, 2, {});
   decodes_like_the_oracle(16, 5, pool.exec());
   decodes_like_the_oracle(16, 1, support::backwards(3));
+  decodes_like_the_oracle<lacuna::bfloat16>(16, 16, {}, 96);
+  decodes_like_the_oracle<lacuna::half>(256, 4, {}, 128);
 }
 
 TEST_CASE("head split: workers and order change no bit, one byte less is refused, a pipeline takes it", "[methods]") {

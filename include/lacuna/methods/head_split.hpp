@@ -89,6 +89,8 @@ Problem<T> heads_of_problem(Problem<T> problem, std::int64_t first_head, std::in
   if (kv.page_table != nullptr) kv.page_table += head_kv * kv.table_stride;
   keep_one(kv.bounds);
   keep_one(kv.mass);
+  keep_one(kv.key_codes);
+  keep_one(kv.key_scales);
   keep_one(kv.positions);
   return problem;
 }
@@ -173,17 +175,24 @@ struct HeadSplit {
     Workspace indices, choosing;
     (void)make_index(shape, indices);
     chooser.reserve(exec, shape, choosing);
-    Shape const part = part_of(shape);
-    std::size_t together = 0, alone = 0;
-    for (auto const& [crew, bytes] : {std::pair{exec, &together}, std::pair{Cpu{}, &alone}}) {
+    std::size_t bytes = choosing.used_bytes();
+    auto const add = [&](Cpu crew, Shape const& part, std::size_t slices, std::size_t besides) -> Status {
       Expected<Plan> const one = first.plan(crew, part), other = second.plan(crew, part);
       if (!one) return one.status();
       if (!other) return other.status();
-      *bytes = detail::whole_lines(std::max(one->workspace_bytes, other->workspace_bytes));
+      std::size_t const slice = std::max(one->workspace_bytes, other->workspace_bytes);
+      bytes = std::max(bytes, besides + (slices == 1 ? slice : slices * detail::whole_lines(slice)));
+      return {};
+    };
+    Shape part = part_of(shape);
+    if (!side_by_side(exec, shape))
+      if (Status s = add(exec, part, 1, 0); !s) return s;
+    if (exec.workers > 1) {  // steps, which a prompt's plan allows too
+      auto const workers = static_cast<std::size_t>(exec.workers);
+      part.len_q = std::min<std::int64_t>(part.len_q, 1);
+      if (Status s = add(Cpu{}, part, workers, detail::whole_lines(workers * sizeof(Status))); !s) return s;
     }
-    return Plan{indices.used_bytes(),
-                detail::whole_lines(sizeof(Status) * static_cast<std::size_t>(exec.workers)) +
-                    std::max({choosing.used_bytes(), together, alone * static_cast<std::size_t>(exec.workers)})};
+    return Plan{indices.used_bytes(), bytes};
   }
 
   Index make_index(Shape const& shape, Workspace& memory) const {
@@ -305,6 +314,8 @@ struct HeadSplit {
   }
 #endif
 
+  static bool side_by_side(Cpu exec, Shape const& shape) { return shape.len_q <= 1 && exec.workers > 1; }
+
   Shape part_of(Shape shape) const {
     shape.heads_q /= chooser.parts(shape);
     shape.heads_kv = 1;
@@ -327,7 +338,7 @@ struct HeadSplit {
       return index.takes_second(p) != 0 ? f(crew, second, part, memory, index.second(p), p * heads)
                                         : f(crew, first, part, memory, index.first(p), p * heads);
     };
-    if (shape.len_q > 1 || exec.workers == 1) {
+    if (!side_by_side(exec, shape)) {
       for (std::int64_t p = 0; p < parts; ++p)
         if (Status s = run_part(exec, p, workspace); !s) return s;
       return {};

@@ -66,18 +66,26 @@ struct Method {
 
   /// Bytes for every problem up to `shape`; or what is wrong with the shape or with a parameter.
   Expected<Plan> plan(Cpu exec, Shape const& shape) const {
+    Expected<std::size_t> const selecting = plan_selection(exec, shape);
+    if (!selecting) return selecting.status();
+    Workspace index_memory, attending;  // selection and attention follow each other in the same memory
+    Index const index = make_index(shape, index_memory);
+    if constexpr (forgets(moment))
+      reserve_attend(exec, shape, DenseIndex{}, attending);
+    else
+      reserve_attend(exec, shape, index, attending);
+    return Plan{index_memory.used_bytes(), std::max(*selecting, attending.used_bytes())};
+  }
+  /// Bytes of workspace that select alone needs.
+  Expected<std::size_t> plan_selection(Cpu exec, Shape const& shape) const {
     if (Status s = shape.check(); !s) return s;
     if (Status s = budget.check(unit); !s) return s;
     if (Status s = check_selector(selector, unit, shape, detail::mean_units(budget, unit, 0, shape.len_k)); !s)
       return s;
-    Workspace index_memory, selecting, attending, prompt;  // the three phases follow each other in the same memory
-    Index const index = make_index(shape, index_memory);
+    Workspace selecting;
     (void)take_scores(exec, shape, selecting);
     reserve_selecting(exec, shape, selecting);
-    reserve_attend(exec, shape, index, attending);
-    if constexpr (forgets(moment)) reserve_attend(exec, shape, DenseIndex{}, prompt);
-    return Plan{index_memory.used_bytes(),
-                std::max({selecting.used_bytes(), attending.used_bytes(), prompt.used_bytes()})};
+    return selecting.used_bytes();
   }
 
   /// An index that lives in the caller's memory, plan().index_bytes of it. Undefined until select() has written it.

@@ -125,17 +125,24 @@ struct Pipeline {
   template <class E, class S>
   Expected<Plan> plan_all(E exec, S const& prompt, S const& longest) const {
     Plan all;
-    auto const add = [&](auto const& method, S const& shape) -> Status {
+    auto const runs = [&](auto const& method, S const& shape) -> Status {
       Expected<Plan> const one = method.plan(exec, shape);
       if (!one) return one.status();
       all.workspace_bytes = std::max(all.workspace_bytes, one->workspace_bytes);
       return {};
     };
-    if (Status s = add(prefill, prompt); !s) return s;
-    if (Status s = add(prompt_end, prompt); !s) return s;
-    if (Status s = add(step, longest); !s) return s;
+    auto const selects = [&](auto const& method, S const& shape) -> Status {  // attention is prefill's
+      Expected<std::size_t> const bytes = method.plan_selection(exec, shape);
+      if (!bytes) return bytes.status();
+      all.workspace_bytes = std::max(all.workspace_bytes, *bytes);
+      return {};
+    };
+    if (Status s = runs(prefill, prompt); !s) return s;
+    if constexpr (!is_dense<PromptEnd>)
+      if (Status s = selects(prompt_end, prompt); !s) return s;
+    if (Status s = runs(step, longest); !s) return s;
     if constexpr (step_evicts)
-      if (Status s = add(step, prompt); !s) return s;
+      if (Status s = selects(step, prompt); !s) return s;
     Workspace memory;
     (void)make_indices(prompt, longest, memory);
     all.index_bytes = memory.used_bytes();
