@@ -30,28 +30,29 @@ struct Case {
 };
 
 /// Bursts and single steps; after each the answer to the newest query is that of attention over what should be held.
-void streams_like_the_oracle(Case const& rule, std::int64_t page_tokens, std::int64_t group) {
-  CAPTURE(rule.sink, rule.recent, page_tokens, group);
-  std::int64_t const heads = 3, dim = 16, total = 150;
-  auto const all = support::make_inputs<float>({total, total, heads, group, dim}, Data::random, 8);
+template <class T = float>
+void streams_like_the_oracle(Case const& rule, std::int64_t page_tokens, std::int64_t group, std::int64_t dim = 16) {
+  CAPTURE(rule.sink, rule.recent, page_tokens, group, dim);
+  std::int64_t const heads = 3, total = 150;
+  auto const all = support::make_inputs<T>({total, total, heads, group, dim}, Data::random, 8);
   std::int64_t const pages = heads * ((total + page_tokens - 1) / page_tokens);
-  support::GuardedMemory pool_memory(lacuna::PagePool<float>::bytes(pages, page_tokens, dim));
-  lacuna::PagePool<float> pool(pool_memory.data(), pages, page_tokens, dim);
-  support::GuardedMemory memory(StreamingCache<float>::bytes(pool, total, heads));
+  support::GuardedMemory pool_memory(lacuna::PagePool<T>::bytes(pages, page_tokens, dim));
+  lacuna::PagePool<T> pool(pool_memory.data(), pages, page_tokens, dim);
+  support::GuardedMemory memory(StreamingCache<T>::bytes(pool, total, heads));
   lacuna::StreamingRule const given{
       rule.sink, rule.recent, {rule.streaming.empty() ? nullptr : rule.streaming.data(), {heads}, {1}}};
-  StreamingCache<float> cache(pool, memory.data(), total, heads, given);
+  StreamingCache<T> cache(pool, memory.data(), total, heads, given);
   support::Random random(4);
   for (int round = 0; round < 2; ++round) {
     std::int64_t end = 0;
     while (end < total) {
       std::int64_t const tokens = std::min(total - end, random.below(3) == 0 ? 1 + random.below(30) : 1);
-      support::RowsCase<float> const rows(all, end, end + tokens);
+      support::RowsCase<T> const rows(all, end, end + tokens);
       REQUIRE(cache.append(lacuna::Cpu{}, rows.k(), rows.v()));
       end += tokens;
       REQUIRE(cache.seen() == end);
       auto const now = support::rows_of(all, end - 1, end, end);
-      support::ProblemCase<float> c(now);
+      support::ProblemCase<T> c(now);
       auto problem = c.problem();
       problem.kv = cache.view();
       support::MethodRun<lacuna::DuoAttention> run({}, problem);
@@ -84,6 +85,15 @@ TEST_CASE("streaming cache: retrieval heads keep everything, so heads differ in 
   for (std::int64_t page : {1, 16, 48}) {
     streams_like_the_oracle({4, 20, {1, 0, 1}}, page, 2);
     streams_like_the_oracle({4, 20, {0, 0, 0}}, page, 5);
+  }
+}
+
+TEST_CASE("streaming cache: every storage type, head size and group of models", "[kv]") {
+  std::int64_t const groups[] = {1, 4, 7, 8, 16}, dims[] = {32, 64, 96, 128, 256};
+  for (std::size_t i = 0; i < 5; ++i) {
+    streams_like_the_oracle<float>({4, 20, {1, 0, 1}}, 16, groups[i], dims[i]);
+    streams_like_the_oracle<lacuna::bfloat16>({4, 20, {1, 0, 1}}, 48, groups[i], dims[(i + 2) % 5]);
+    streams_like_the_oracle<lacuna::half>({4, 20, {}}, 8, groups[i], dims[(i + 4) % 5]);
   }
 }
 

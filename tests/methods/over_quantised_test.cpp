@@ -1,10 +1,14 @@
 #include "lacuna/methods/over_quantised.hpp"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <string>
 #include <vector>
 
+#include "lacuna/budgets/ratio.hpp"
+#include "lacuna/budgets/sublinear.hpp"
+#include "lacuna/budgets/with_current.hpp"
 #include "lacuna/core/thread_pool.hpp"
 #include "lacuna/methods/ada_quest.hpp"
 #include "lacuna/methods/quest.hpp"
@@ -191,19 +195,18 @@ TEST_CASE("quantised: workers do not change a bit, and fewer bytes are refused",
 }
 
 /// Codes choose and answer as the numbers would that they stand for.
-template <class T, class C>
-void weighs_what_the_codes_hold(std::int64_t len, std::int64_t group, std::int64_t pool_page) {
-  CAPTURE(len, group, pool_page);
-  auto const original = support::make_inputs<T>({1, len, 2, group, 32}, Data::random, 23);
-  QuestTopP pages{.budget = {.share = 0.6, .floor_tokens = 16}};
-  pages.selector.candidate_tokens = 112;
-  Run<T, C, QuestTopP> r(original, pages);
+template <class T, class C, class M>
+void answers_as_what_the_codes_hold(M const& pages, std::int64_t len, std::int64_t group, std::int64_t dim,
+                                    std::int64_t pool_page) {
+  CAPTURE(len, group, dim, pool_page);
+  auto const original = support::make_inputs<T>({1, len, 2, group, dim}, Data::random, 23);
+  Run<T, C, M> r(original, pages);
   auto const held = decoded<T, C>(original, r.k_scales, r.v_scales);
-  std::int64_t const pool_pages = 2 * ((len + pool_page - 1) / pool_page);
-  support::GuardedMemory pool_memory(lacuna::PagePool<C>::bytes(pool_pages, pool_page, 32));
-  lacuna::PagePool<C> pool(pool_memory.data(), pool_pages, pool_page, 32);
-  support::GuardedMemory memory(lacuna::QuantisedCache<T, C>::bytes(pool, len, 2, 16));
-  lacuna::QuantisedCache<T, C> cache(pool, memory.data(), len, 2, 16,
+  std::int64_t const pool_pages = 2 * ((len + pool_page - 1) / pool_page), picked = pages.unit.tokens(1);
+  support::GuardedMemory pool_memory(lacuna::PagePool<C>::bytes(pool_pages, pool_page, dim));
+  lacuna::PagePool<C> pool(pool_memory.data(), pool_pages, pool_page, dim);
+  support::GuardedMemory memory(lacuna::QuantisedCache<T, C>::bytes(pool, len, 2, picked));
+  lacuna::QuantisedCache<T, C> cache(pool, memory.data(), len, 2, picked,
                                      lacuna::dense_view<float const, 1>(r.k_scales.data(), {2}),
                                      lacuna::dense_view<float const, 1>(r.v_scales.data(), {2}));
   support::RowsCase<T> const rows(original, 0, len);
@@ -216,21 +219,50 @@ void weighs_what_the_codes_hold(std::int64_t len, std::int64_t group, std::int64
   support::ProblemCase<T> c(held);
   REQUIRE(r.method.run({}, c.problem(), cache, scratch.workspace(), index, c.out()));
 
-  support::BoundsCase<T> plain(held, 16);
-  support::MethodRun<QuestTopP> alone(pages, plain.problem());
+  support::BoundsCase<T> plain(held, picked);
+  support::MethodRun<M> alone(pages, plain.problem());
   REQUIRE(alone.run(plain.problem(), plain.problem_case().out()) == "");
-  for (std::int64_t row = 0; row < 2; ++row)
+  for (std::int64_t row = 0; row < index.rows(); ++row)
     CHECK(support::units_of(index.pages, row, index.counts(row)) ==
           support::units_of(alone.index().pages, row, alone.index().counts(row)));
   CHECK(c.answer() == plain.problem_case().answer());
   CHECK((index_memory.guards_untouched() && scratch.guards_untouched()));
 }
 
+QuestTopP const kTopP{.selector = {.candidate_tokens = 112}, .budget = {.share = 0.6, .floor_tokens = 16}};
+
 TEST_CASE("quantised: candidates are weighed by what their codes hold", "[methods]") {
-  for (std::int64_t len : {1, 17, 200, 333}) weighs_what_the_codes_hold<float, std::int8_t>(len, 2, 16);
-  weighs_what_the_codes_hold<float, float8_e4m3>(400, 5, 100);
-  weighs_what_the_codes_hold<lacuna::bfloat16, float8_e4m3>(400, 1, 256);
-  weighs_what_the_codes_hold<lacuna::half, std::int8_t>(300, 8, 1);
+  for (std::int64_t len : {1, 17, 200, 333}) answers_as_what_the_codes_hold<float, std::int8_t>(kTopP, len, 2, 32, 16);
+  answers_as_what_the_codes_hold<float, float8_e4m3>(kTopP, 400, 5, 32, 100);
+  answers_as_what_the_codes_hold<lacuna::bfloat16, float8_e4m3>(kTopP, 400, 1, 32, 256);
+  answers_as_what_the_codes_hold<lacuna::half, std::int8_t>(kTopP, 300, 8, 32, 1);
+}
+
+/// Every head size and group of models, the pool's pages from 1 token to 256.
+template <class M>
+void answers_in_every_size(M const& pages) {
+  constexpr std::array<std::int64_t, 5> kDims{32, 64, 96, 128, 256};
+  constexpr std::array<std::int64_t, 9> kGroups{1, 2, 3, 4, 5, 6, 7, 8, 16};
+  constexpr std::array<std::int64_t, 5> kPages{1, 8, 16, 48, 256};
+  for (std::size_t i = 0; i < 9; ++i) {
+    std::int64_t const len = 130 + static_cast<std::int64_t>(i);
+    answers_as_what_the_codes_hold<float, std::int8_t>(pages, len, kGroups[i], kDims[i % 5], kPages[i % 5]);
+    answers_as_what_the_codes_hold<lacuna::bfloat16, float8_e4m3>(pages, len, kGroups[i], kDims[(i + 1) % 5],
+                                                                  kPages[(i + 2) % 5]);
+    answers_as_what_the_codes_hold<lacuna::half, std::int8_t>(pages, len, kGroups[i], kDims[(i + 3) % 5],
+                                                              kPages[(i + 4) % 5]);
+  }
+}
+
+TEST_CASE("quantised: every method of pages over codes, groups to 16, head sizes to 256", "[methods]") {
+  answers_in_every_size(Quest{.budget = {.tokens = 48}});
+  answers_in_every_size(Quest{.selector = {.share_group = false}, .budget = {.tokens = 48}});
+  answers_in_every_size(lacuna::QuestOf<8>{.budget = {.tokens = 24}});
+  answers_in_every_size(lacuna::QuestOf<16, lacuna::Ratio>{.budget = {.share = 0.3}});
+  answers_in_every_size(lacuna::QuestOf<16, lacuna::WithCurrent<lacuna::FixedBudget>>{.budget = {{.tokens = 48}}});
+  answers_in_every_size(lacuna::QuestOf<16, lacuna::Sublinear<lacuna::FixedBudget>>{.budget = {{.tokens = 64}, 256}});
+  answers_in_every_size(lacuna::AdaQuest{.budget = {.tokens = 48}});
+  answers_in_every_size(kTopP);
 }
 
 TEST_CASE("codes: every number goes to the nearest code, ties to the even one", "[core]") {

@@ -18,6 +18,7 @@
 #include "support/compare.hpp"
 #include "support/index_case.hpp"
 #include "support/memory.hpp"
+#include "support/pipeline_run.hpp"
 
 namespace {
 
@@ -25,34 +26,8 @@ using lacuna::Dense;
 using lacuna::Pipeline;
 using reference::Units;
 using support::Data;
+using support::PipelineRun;
 using support::ProblemCase;
-
-/// A pipeline in memory of exactly the planned sizes.
-template <class P>
-struct PipelineRun {
-  PipelineRun(P const& given, lacuna::Shape const& prompt, lacuna::Shape const& longest)
-      : pipeline(given),
-        plan(*pipeline.plan({}, prompt, longest)),
-        index_memory(plan.index_bytes),
-        scratch(plan.workspace_bytes) {
-    lacuna::Workspace memory = index_memory.workspace();
-    indices = pipeline.make_indices(prompt, longest, memory);
-  }
-  template <class T, class Cache>
-  std::string prompt(ProblemCase<T>& c, Cache& store) {
-    lacuna::Status const s = pipeline.run_prompt({}, c.problem(), store, scratch.workspace(), indices, c.out());
-    return s && scratch.guards_untouched() && index_memory.guards_untouched() ? "" : s.message;
-  }
-  template <class T, class Cache>
-  std::string step(ProblemCase<T>& c, Cache& store) {
-    lacuna::Status const s = pipeline.run_step({}, c.problem(), store, scratch.workspace(), indices, c.out());
-    return s && scratch.guards_untouched() && index_memory.guards_untouched() ? "" : s.message;
-  }
-  P pipeline;
-  lacuna::Plan plan;
-  support::GuardedMemory index_memory, scratch;
-  typename P::Indices indices{};
-};
 
 /// The held tokens of every head as a sequence of its own, with the newest token's queries.
 reference::Inputs compact(reference::Inputs const& now, std::vector<Units> const& held) {

@@ -19,8 +19,9 @@ using support::Data;
 using support::Random;
 
 using Evicting = support::List<lacuna::SnapKv, lacuna::SnapKvOf<lacuna::Ratio>, lacuna::SnapKvOf<lacuna::Dispersion>,
-                               lacuna::AdaSnapKv, lacuna::CoverageSnapKv, lacuna::OriginalSnapKv, lacuna::OriginalAdaKv,
-                               lacuna::Tova, lacuna::OriginalTova, lacuna::H2o, lacuna::H2oPerQuery>;
+                               lacuna::SnapKvOf<lacuna::Sublinear<lacuna::FixedBudget>>, lacuna::AdaSnapKv,
+                               lacuna::CoverageSnapKv, lacuna::OriginalSnapKv, lacuna::OriginalAdaKv, lacuna::Tova,
+                               lacuna::OriginalTova, lacuna::H2o, lacuna::H2oPerQuery>;
 
 /// Tokens of a head that do not fit the pages it holds, or pages that it holds for nothing.
 template <class Case>
@@ -41,18 +42,19 @@ template <class T, class M>
 std::string forgets_and_goes_on(std::uint64_t seed) {
   Random random(seed);
   constexpr std::array<std::int64_t, 9> kPages{1, 2, 5, 8, 16, 48, 64, 100, 256};
-  constexpr std::array<std::int64_t, 5> kDims{3, 32, 64, 96, 128};
+  constexpr std::array<std::int64_t, 6> kDims{3, 32, 64, 96, 128, 256};
   constexpr bool step_evicts = M::moment == lacuna::Moment::evict_each_step;
-  std::int64_t const prompt = 1 + random.below(70), steps = 1 + random.below(10), group = 1 + random.below(8);
+  std::int64_t const prompt = 1 + random.below(70), steps = 1 + random.below(10),
+                     group = support::kGroups[static_cast<std::size_t>(random.below(9))];
   std::int64_t const heads_kv = 1 + random.below(3), total = prompt + steps;
   auto const all = support::make_inputs<T>(
-      {total, total, heads_kv, group, kDims[seed % 5]},
+      {total, total, heads_kv, group, kDims[seed % 6]},
       std::array<Data, 3>{Data::random, Data::ties, Data::one_hot}[static_cast<std::size_t>(random.below(3))],
       random.bits());
   M method;
   support::vary_method(method, random, heads_kv);
   if constexpr (requires { method.budget.share; }) method.budget.share = std::max(method.budget.share, 0.5);
-  if constexpr (std::is_same_v<decltype(method.budget), lacuna::Ratio>)
+  if constexpr (std::is_same_v<decltype(method.budget), lacuna::Ratio> || requires { method.budget.reference_tokens; })
     method.selector.sink_tokens = method.selector.recent_tokens = 0;
   support::EvictionCase<M, T> c(method, all, total, prompt, kPages[seed % 9]);
   auto const turn = [&](std::int64_t tokens, bool retains) -> std::string {

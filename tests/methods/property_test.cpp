@@ -39,6 +39,8 @@ std::string one_case(std::uint64_t seed) {
   return support::holds<float>(method, in, support::any_layout(random), data);
 }
 
+std::vector<float> const kWholeShares(24, 1.0F);
+
 /// Parameters that leave nothing out.
 template <class W>
 void make_full(W& word) {
@@ -46,6 +48,7 @@ void make_full(W& word) {
   if constexpr (requires { word.tokens = std::int64_t{}; }) word.tokens = 4096;
   if constexpr (requires { word.columns = word.diagonals = std::int64_t{}; }) word.columns = word.diagonals = 4096;
   if constexpr (requires { word.share = double{}; }) word.share = 1.0;
+  if constexpr (requires { word.shares; }) word.shares = lacuna::dense_view<float const, 1>(kWholeShares.data(), {24});
   if constexpr (requires { word.floor_tokens = std::int64_t{}; }) word.floor_tokens = 200;
   if constexpr (requires { word.window_tokens = std::int64_t{}; }) word.window_tokens = 4096;
   if constexpr (requires { word.candidate_tokens = std::int64_t{}; }) word.candidate_tokens = 4096;
@@ -91,6 +94,8 @@ template <class U, class S, template <class> class K>
 constexpr bool kHeadsAreAlike<lacuna::Method<U, S, lacuna::AdaptiveHeads, K>> = false;
 template <class U, class S, template <class> class K>
 constexpr bool kHeadsAreAlike<lacuna::Method<U, S, lacuna::Dispersion, K>> = false;
+template <class U, class S, class B, template <class> class K>
+constexpr bool kHeadsAreAlike<lacuna::Method<U, S, lacuna::PerHeadShare<B>, K>> = false;
 template <class U, class B, template <class> class K>
 constexpr bool kHeadsAreAlike<lacuna::Method<U, lacuna::RandomSelector, B, K>> = false;
 

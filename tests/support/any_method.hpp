@@ -24,16 +24,21 @@ namespace support {
 
 template <class... Methods>
 struct List {};
-using AnyMethods =
-    List<lacuna::VerticalSlashOf<16>, lacuna::VerticalSlashGqaOf<8>, lacuna::FlexPrefillOf<16>,
-         lacuna::OriginalFlexPrefillOf<16, 16>, lacuna::BlockSparseOf<8>, lacuna::BlockSparseGqa,
-         lacuna::BlockTopPOf<8>, lacuna::BlockAntidiagonalOf<16>, lacuna::XAttentionOf<32>, lacuna::SpargeOf<8>,
-         lacuna::QueryAwareBlocksOf<16>, lacuna::Streaming, lacuna::DuoPrefill, lacuna::Dense, lacuna::SnapKv,
-         lacuna::AdaSnapKv, lacuna::CoverageSnapKv, lacuna::OriginalSnapKv, lacuna::OriginalAdaKv, lacuna::QuestOf<8>,
-         lacuna::Quest, lacuna::AdaQuest, lacuna::QuestTopPOf<8>, lacuna::Tova, lacuna::OriginalTova,
-         lacuna::Method<lacuna::Block<16>, lacuna::RandomSelector, lacuna::Sublinear<lacuna::FixedBudget>,
-                        lacuna::ContiguousCache>,
-         lacuna::Method<lacuna::Page<4>, lacuna::OracleSelector, lacuna::Dispersion, lacuna::PagedCache>>;
+using AnyMethods = List<
+    lacuna::VerticalSlashOf<16>, lacuna::VerticalSlashGqaOf<8>, lacuna::FlexPrefillOf<16>,
+    lacuna::OriginalFlexPrefillOf<16, 16>, lacuna::BlockSparseOf<8>, lacuna::BlockSparseGqa, lacuna::BlockTopPOf<8>,
+    lacuna::BlockAntidiagonalOf<16>, lacuna::XAttentionOf<32>, lacuna::SpargeOf<8>, lacuna::QueryAwareBlocksOf<16>,
+    lacuna::Streaming, lacuna::DuoPrefill, lacuna::Dense, lacuna::SnapKv, lacuna::AdaSnapKv, lacuna::CoverageSnapKv,
+    lacuna::OriginalSnapKv, lacuna::OriginalAdaKv, lacuna::QuestOf<8>, lacuna::Quest, lacuna::AdaQuest,
+    lacuna::QuestTopPOf<8>, lacuna::TwilightOf<8>, lacuna::DuoQuest, lacuna::DuoVerticalSlash, lacuna::Tova,
+    lacuna::OriginalTova, lacuna::H2o, lacuna::H2oPerQuery, lacuna::QuestOf<8, lacuna::Sublinear<lacuna::FixedBudget>>,
+    lacuna::QuestOf<8, lacuna::WithCurrent<lacuna::FixedBudget>>,
+    lacuna::XAttentionOf<32, lacuna::PerHeadShare<lacuna::AnchoredTopMass>>,
+    lacuna::Method<lacuna::VerticalSlashUnit<16>, lacuna::OracleSelector, lacuna::FixedPair, lacuna::ContiguousCache>,
+    lacuna::Method<lacuna::Token, lacuna::RandomSelector, lacuna::Ratio, lacuna::EvictingCache>,
+    lacuna::Method<lacuna::Block<16>, lacuna::RandomSelector, lacuna::Sublinear<lacuna::FixedBudget>,
+                   lacuna::ContiguousCache>,
+    lacuna::Method<lacuna::Page<4>, lacuna::OracleSelector, lacuna::Dispersion, lacuna::PagedCache>>;
 
 /// Calls f.operator()<M>(seed) `cases` times for each method; it returns empty, or what is wrong.
 template <class... M, class F>
@@ -51,6 +56,8 @@ void each_method(List<M...>, std::int64_t cases, F const& f) {
 }
 
 inline std::vector<std::uint8_t> const classes_of_heads{1, 0, 1, 1};
+inline std::vector<float> const shares_of_heads{.6F, .9F, .3F, .5F, .8F, 1.F, .2F, .7F, .4F, .6F, .5F, .9F,
+                                                .6F, .9F, .3F, .5F, .8F, 1.F, .2F, .7F, .4F, .6F, .5F, .9F};
 
 /// Parameters that fit a problem of about a hundred tokens, whatever members a word has.
 template <class W>
@@ -65,6 +72,8 @@ void vary(W& word, Random& random, std::int64_t unit, std::int64_t heads_kv) {
     word.columns = 1 + random.below(60), word.diagonals = 1 + random.below(60);
   if constexpr (requires { word.floor_tokens = std::int64_t{}; }) word.floor_tokens = 17 + random.below(40);
   if constexpr (requires { word.share = double{}; }) word.share = random.below(6) == 0 ? 1.0 : random.uniform();
+  if constexpr (requires { word.shares; })
+    word.shares = lacuna::dense_view<float const, 1>(shares_of_heads.data(), {24});
   if constexpr (requires { word.sink_tokens = std::int64_t{}; }) word.sink_tokens = random.below(5);
   if constexpr (requires { word.recent_tokens = std::int64_t{}; }) word.recent_tokens = random.below(12);
   if constexpr (requires { word.window_tokens = std::int64_t{}; }) word.window_tokens = 1 + random.below(30);
