@@ -22,6 +22,8 @@ template <class M>
 M method_of(benchmark::State const& state) {
   M method;
   if constexpr (requires { method.budget.share; }) method.budget.share = static_cast<double>(state.range(1)) / 1000.0;
+  if constexpr (requires { method.first.budget.share; })
+    method.first.budget.share = static_cast<double>(state.range(1)) / 1000.0;
   if constexpr (requires { method.chooser.second; })
     method.chooser.second = dense_view<std::uint8_t const, 1>(second_heads, {2});
   return method;
@@ -130,6 +132,84 @@ int add_quantised(std::string const& name) {
   return 0;
 }
 
+/// Which KV heads stream; null: all of them.
+StreamingRule streaming_rule(std::uint8_t const* classes) {
+  StreamingRule rule{.bounds_page_tokens = 16};
+  if (classes != nullptr) rule.streaming = dense_view<std::uint8_t const, 1>(classes, {2});
+  return rule;
+}
+
+/// A step over a cache that forgets by its own rule; `held` is the share of the tokens that it still has.
+template <class M, Storage T>
+void measure_streaming(benchmark::State& state, std::uint8_t const* classes) {
+  Shape const shape{1, state.range(0), 8, 2, 64};
+  M const method = method_of<M>(state);
+  ThreadPool pool(static_cast<int>(state.range(2)));
+  bench::RandomProblem<T, StreamingCache> random(shape, streaming_rule(classes));
+  Problem<T> problem = random.problem();
+  auto const plan = method.plan(pool.exec(), shape);
+  if (!plan) return state.SkipWithError(plan.status().message);
+  bench::Buffer index_memory = bench::allocate(plan->index_bytes), memory = bench::allocate(plan->workspace_bytes);
+  Workspace for_index(index_memory.data(), plan->index_bytes);
+  auto index = method.make_index(shape, for_index);
+  for (auto _ : state)
+    if (Status s = method.run(pool.exec(), problem, {memory.data(), plan->workspace_bytes}, index, random.out()); !s)
+      return state.SkipWithError(s.message);
+  state.counters["density"] = density(index);
+  state.counters["held"] =
+      static_cast<double>(problem.kv.length(0) + problem.kv.length(1)) / 2.0 / static_cast<double>(shape.len_k);
+}
+
+template <class M>
+int add_streaming(std::string const& name, std::uint8_t const* classes, bool dense) {
+  Shape const shape{1, 32768, 0, 0, 0};
+  grid(benchmark::RegisterBenchmark((name + "/run/f32").c_str(), measure_streaming<M, float>, classes), shape, dense);
+  grid(benchmark::RegisterBenchmark((name + "/run/bf16").c_str(), measure_streaming<M, bfloat16>, classes), shape,
+       dense);
+  return 0;
+}
+
+/// A step of a pipeline that evicted a share of a prompt, by its last queries.
+template <class P, Storage T>
+void measure_step_after(benchmark::State& state) {
+  Shape const prompt{256, state.range(0), 8, 2, 64};
+  Shape step = prompt;
+  step.len_q = 1;
+  P pipeline;
+  pipeline.prompt_end.budget.tokens = prompt.len_k / 2;
+  pipeline.step.budget.tokens = prompt.len_k * state.range(1) / 1000 / 16 * 16;
+  ThreadPool pool(static_cast<int>(state.range(2)));
+  bench::RandomProblem<T, P::template Store> random(prompt);
+  Problem<T> problem = random.problem();
+  auto const plan = pipeline.plan(pool.exec(), prompt, step);
+  if (!plan) return state.SkipWithError(plan.status().message);
+  bench::Buffer index_memory = bench::allocate(plan->index_bytes), memory = bench::allocate(plan->workspace_bytes);
+  Workspace for_index(index_memory.data(), plan->index_bytes);
+  Workspace const workspace(memory.data(), plan->workspace_bytes);
+  auto indices = pipeline.make_indices(prompt, step, for_index);
+  Status s = pipeline.run_prompt(pool.exec(), problem, random.cache(), workspace, indices, random.out());
+  problem.q.extents[0] = 1;
+  AttentionOut<T> out = random.out();
+  out.out.extents[0] = 1;
+  for (auto _ : state) {
+    if (s) s = pipeline.run_step(pool.exec(), problem, random.cache(), workspace, indices, out);
+    if (!s) return state.SkipWithError(s.message);
+  }
+  state.counters["density"] = density(indices.step);
+  state.counters["held"] = static_cast<double>(random.cache().length(0)) / static_cast<double>(prompt.len_k);
+}
+
+template <class P>
+int add_step_after(std::string const& name) {
+  Shape const shape{1, 32768, 0, 0, 0};
+  grid(benchmark::RegisterBenchmark((name + "/run/f32").c_str(), measure_step_after<P, float>), shape, false);
+  grid(benchmark::RegisterBenchmark((name + "/run/bf16").c_str(), measure_step_after<P, bfloat16>), shape, false);
+  return 0;
+}
+
+template <class Unit, class Selector, template <class> class Store>
+using Control = Method<Unit, Selector, Ratio, Store>;
+
 // Where a method has a share of the length as its budget, the grid's; otherwise the method's own.
 int const registered[] = {
     add<Dense, false>("prefill/dense"),
@@ -165,6 +245,22 @@ int const registered[] = {
     add<OriginalTova, true>("decode/original_tova"),
     add<H2o, true>("decode/h2o"),
     add<H2oPerQuery, true>("decode/h2o_per_query"),
+    add_streaming<StreamingDecode>("decode/streaming_decode", nullptr, true),
+    add_streaming<DuoAttention>("decode/duo_attention", second_heads, true),
+    add_streaming<DuoQuestOf<16, Ratio>>("decode/duo_quest", second_heads, false),
+    add_step_after<SnapThenQuest>("decode/snap_then_quest"),
+    // The controls: selection by chance, and by the attention that each unit receives.
+    add<Control<VerticalSlashUnit<64>, RandomSelector, ContiguousCache>, false>("prefill/random_columns"),
+    add<Control<VerticalSlashUnit<64>, OracleSelector, ContiguousCache>, false>("prefill/oracle_columns"),
+    add<Control<Block<64>, RandomSelector, ContiguousCache>, false>("prefill/random_blocks"),
+    add<Control<Block<64>, OracleSelector, ContiguousCache>, false>("prefill/oracle_blocks"),
+    add<Control<Token, RandomSelector, EvictingCache>, false>("prompt_end/random_tokens"),
+    add<Control<Token, OracleSelector, EvictingCache>, false>("prompt_end/oracle_tokens"),
+    add<Control<Page<16>, RandomSelector, PagedCache>, true>("decode/random_pages"),
+    add<Control<Page<16>, OracleSelector, PagedCache>, true>("decode/oracle_pages"),
+    // Budgets that follow the length, or how widely scores are spread.
+    add<QuestOf<16, Sublinear<FixedBudget>>, true>("decode/quest_sublinear"),
+    add<SnapKvOf<Dispersion>, false>("prompt_end/snap_kv_dispersion"),
 };
 
 }  // namespace

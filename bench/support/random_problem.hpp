@@ -1,5 +1,6 @@
 #pragma once
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <random>
@@ -16,18 +17,32 @@ using Buffer = std::vector<Line>;
 
 inline Buffer allocate(std::size_t bytes) { return Buffer(bytes / sizeof(Line) + 1); }
 
+/// What a cache of the bench is asked to keep: bounds of pages of 16 tokens, and of a streaming one which heads stream.
+template <class Cache>
+struct CacheRule {
+  using Type = std::int64_t;
+  static constexpr Type usual = 16;
+};
+template <Storage T>
+struct CacheRule<StreamingCache<T>> {
+  using Type = StreamingRule;
+  static constexpr Type usual{.bounds_page_tokens = 16};
+};
+
 /// Random queries, keys and values; keys and values sit in pages of 16 tokens that keep bounds of 16 tokens, and beside
 /// them lies what any store keeps: codes of the keys, positions, and the attention received so far.
-template <Storage T>
+template <Storage T, template <class> class Cache = CodedKeysCache>
 class RandomProblem {
  public:
-  explicit RandomProblem(Shape const& shape)
+  using Rule = typename CacheRule<Cache<T>>::Type;
+
+  explicit RandomProblem(Shape const& shape, Rule const& rule = CacheRule<Cache<T>>::usual)
       : q_(random(shape.len_q * shape.heads_q * shape.dim)),
         out_(q_.size()),
         page_memory_(allocate(PagePool<T>::bytes(pages(shape), kPageTokens, shape.dim))),
         pool_(page_memory_.data(), pages(shape), kPageTokens, shape.dim),
-        tables_(allocate(CodedKeysCache<T>::bytes(pool_, shape.len_k, shape.heads_kv, kPageTokens))),
-        cache_(pool_, tables_.data(), shape.len_k, shape.heads_kv, kPageTokens) {
+        tables_(allocate(Cache<T>::bytes(pool_, shape.len_k, shape.heads_kv, rule))),
+        cache_(pool_, tables_.data(), shape.len_k, shape.heads_kv, rule) {
     std::array<std::int64_t, 3> const rows{shape.len_k, shape.heads_kv, shape.dim};
     std::vector<T> const k = random(shape.len_k * shape.heads_kv * shape.dim), v = random(k.size());
     (void)cache_.append(Cpu{}, dense_view<T const, 3>(k.data(), rows), dense_view<T const, 3>(v.data(), rows));
@@ -48,6 +63,7 @@ class RandomProblem {
   }
   AttentionOut<T> out() { return {dense_view<T, 3>(out_.data(), q_extents_)}; }
   PagePool<T> const& pool() const { return pool_; }
+  Cache<T>& cache() { return cache_; }
 
  private:
   static constexpr std::int64_t kPageTokens = 16;
@@ -67,7 +83,7 @@ class RandomProblem {
   Buffer page_memory_;
   PagePool<T> pool_;
   Buffer tables_;
-  CodedKeysCache<T> cache_;
+  Cache<T> cache_;
   std::vector<float> masses_;
   std::vector<std::int32_t> places_;
   TensorView<float, 2> mass_;
