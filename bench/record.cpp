@@ -1,9 +1,11 @@
 // Writes the results of record: one CSV row per case and arm, dense beside every method.
 //   lacuna_record TOKENS_PREFILL TOKENS_DECODE REPEATS WORKERS HEADS_Q HEADS_KV [ARM] > bench/results/<machine>.csv
-// Of arms whose "phase dtype arm" does not hold ARM nothing is run.
-// The arms take turns, and each row is the fastest of its turns. One worker: the processor time that it took, because a
-// busy machine shares its cores but not this clock. More: the time on the wall. The arm `read` is a plain loop over as
-// many bytes as the cache of a decoding step holds: what the machine can read at all, at that moment.
+// Both TOKENS are lists, such as 2048,8192. From the rows come constants of cost/time_model.hpp and where dense wins,
+// to standard error; two lengths and more tell fixed times. bench/fit_time_model.cpp finds the same from rows in a
+// file. Of arms whose "phase dtype arm" does not hold ARM nothing is run. The arms take turns, and each row is the
+// fastest of its turns. One worker: the processor time that it took, because a busy machine shares its cores but not
+// this clock. More: the time on the wall. The arm `read` is a plain loop over as many bytes as the cache of a decoding
+// step holds: what the machine can read at all, at that moment.
 #include <algorithm>
 #include <cstdint>
 #include <cstdio>
@@ -18,6 +20,7 @@
 
 #include "lacuna/lacuna.hpp"
 #include "support/random_problem.hpp"
+#include "support/time_models.hpp"
 
 namespace {
 
@@ -153,6 +156,14 @@ void add_decode(std::vector<Row>& rows, std::string const& dtype, Shape shape, s
   rows.push_back(row_of<Pages, T>("decode", "ours-quest", dtype, with_share<Pages>(0.1), shape, random));
 }
 
+std::vector<std::int64_t> list_of(char const* text) {
+  std::vector<std::int64_t> numbers;
+  for (char* rest = nullptr;; text = rest + 1) {
+    numbers.push_back(std::strtoll(text, &rest, 10));
+    if (*rest != ',') return numbers;
+  }
+}
+
 }  // namespace
 
 int main(int count, char** arguments) {
@@ -165,10 +176,14 @@ int main(int count, char** arguments) {
   crew = &pool;
   Shape const heads{0, 0, std::atoll(arguments[5]), std::atoll(arguments[6]), 128};
   std::vector<Row> rows;
-  add_prefill<float>(rows, "f32", heads, std::atoll(arguments[1]));
-  add_prefill<bfloat16>(rows, "bf16", heads, std::atoll(arguments[1]));
-  add_decode<float>(rows, "f32", heads, std::atoll(arguments[2]));
-  add_decode<bfloat16>(rows, "bf16", heads, std::atoll(arguments[2]));
+  for (std::int64_t const tokens : list_of(arguments[1])) {
+    add_prefill<float>(rows, "f32", heads, tokens);
+    add_prefill<bfloat16>(rows, "bf16", heads, tokens);
+  }
+  for (std::int64_t const tokens : list_of(arguments[2])) {
+    add_decode<float>(rows, "f32", heads, tokens);
+    add_decode<bfloat16>(rows, "bf16", heads, tokens);
+  }
   if (count == 8)
     std::erase_if(rows, [&](Row const& r) {
       return (r.phase + " " + r.dtype + " " + r.arm).find(arguments[7]) == std::string::npos;
@@ -183,16 +198,21 @@ int main(int count, char** arguments) {
   std::puts(
       "date,commit,machine,phase,case,arm,batch,heads_q,heads_kv,dim,dtype,len,density,ms_select,ms_attend,ms_total,"
       "tflops,gbytes_per_s");
+  std::string const name = machine() + ", " + std::to_string(workers) + (workers == 1 ? " thread" : " threads");
+  std::vector<bench::TimedRow> timed;
   for (Row const& r : rows) {
     double const total = r.select + r.attend;
     double const flops = r.density * bench::causal_pairs(r.shape) * 4.0 * static_cast<double>(r.shape.dim);
     double const bytes = r.density * 2.0 * static_cast<double>(r.shape.len_k * r.shape.heads_kv * r.shape.dim) *
                          static_cast<double>(r.element_bytes);
-    std::printf("%s,%s,\"%s, %d %s\",%s,%s,%s,1,%lld,%lld,%lld,%s,%lld,%.4f,%.4f,%.4f,%.4f,%.4f,%.2f\n", date,
-                commit == nullptr ? "" : commit, machine().c_str(), workers, workers == 1 ? "thread" : "threads",
-                r.phase.c_str(), r.name.c_str(), r.arm.c_str(), static_cast<long long>(r.shape.heads_q),
-                static_cast<long long>(r.shape.heads_kv), static_cast<long long>(r.shape.dim), r.dtype.c_str(),
-                static_cast<long long>(r.shape.len_k), r.density, r.select * 1e3, r.attend * 1e3, total * 1e3,
-                flops / total * 1e-12, r.shape.len_q == 1 ? bytes / total * 1e-9 : 0.0);
+    timed.push_back({name, r.dtype, r.arm, r.phase == "prefill" ? Phase::prefill : Phase::decode, r.shape, r.density,
+                     r.select * 1e3, r.attend * 1e3});
+    std::printf("%s,%s,\"%s\",%s,%s,%s,1,%lld,%lld,%lld,%s,%lld,%.4f,%.4f,%.4f,%.4f,%.4f,%.2f\n", date,
+                commit == nullptr ? "" : commit, name.c_str(), r.phase.c_str(), r.name.c_str(), r.arm.c_str(),
+                static_cast<long long>(r.shape.heads_q), static_cast<long long>(r.shape.heads_kv),
+                static_cast<long long>(r.shape.dim), r.dtype.c_str(), static_cast<long long>(r.shape.len_k), r.density,
+                r.select * 1e3, r.attend * 1e3, total * 1e3, flops / total * 1e-12,
+                r.shape.len_q == 1 ? bytes / total * 1e-9 : 0.0);
   }
+  bench::print_time_models(stderr, timed);
 }

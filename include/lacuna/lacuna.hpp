@@ -21,6 +21,7 @@
 #include "lacuna/core/thread_pool.hpp"
 #include "lacuna/core/workspace.hpp"
 #include "lacuna/cost/decode_methods.hpp"
+#include "lacuna/cost/fit_rate.hpp"
 #include "lacuna/cost/h200.hpp"
 #include "lacuna/cost/model_cost.hpp"
 #include "lacuna/cost/prefill_methods.hpp"

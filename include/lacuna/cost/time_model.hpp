@@ -8,7 +8,7 @@
 namespace lacuna {
 
 // Time from work: a call takes a fixed time, and each FLOP and byte its share. The constants are the caller's, fitted
-// to calls that he timed on his machine; the least squares of ms over [1, flops, bytes] gives all three.
+// to calls that were timed on the machine: cost/fit_rate.hpp, or the least squares of ms over [1, flops, bytes].
 
 /// One kind of call. A term whose rate is infinite takes no time.
 struct StageRate {
