@@ -42,10 +42,10 @@ LACUNA_RARE void add_seen_values(FlashState const& s, Strip const& strip, float 
   for (std::int64_t r = 0; r < strip.width; ++r) {
     std::int64_t const end = strip.seen == nullptr ? strip.most : strip.seen[r];
     for (std::int64_t j = strip.hidden == nullptr ? 0 : strip.hidden[r]; j < end; ++j) {
-      float weight = s.scores[j * s.stride + r];
+      float weight = strip.scores[j * s.stride + r];
       if (pairs) {
         std::uint32_t pair;
-        std::memcpy(&pair, s.scores + j / 2 * s.stride + r, sizeof pair);
+        std::memcpy(&pair, strip.scores + j / 2 * s.stride + r, sizeof pair);
         weight = to_float(bfloat16{static_cast<std::uint16_t>(j % 2 == 0 ? pair : pair >> 16)});
       }
       for (std::int64_t x = 0; x < s.dim; ++x)
@@ -55,18 +55,18 @@ LACUNA_RARE void add_seen_values(FlashState const& s, Strip const& strip, float 
 }
 
 /// The same of units.
-LACUNA_RARE void add_seen_unit_values(FlashState const& s, Strip const& strip, KeyUnits const& units, bool pairs,
+LACUNA_RARE void add_seen_unit_values(FlashState const& s, Strip const& strip, KeyUnits const& units, Weights order,
                                       ValueOf value) {
   for (std::int64_t r = 0; r < strip.width; ++r) {
     std::int64_t const begin = strip.hidden == nullptr ? 0 : strip.hidden[r];
     std::int64_t const end = strip.seen == nullptr ? strip.most : strip.seen[r];
     std::int64_t j = 0;
     for (KeyUnit const* unit = units.units; j < end; ++unit) {
-      float const* const scores = s.scores + j * s.stride + r;
+      float const* const scores = strip.scores + (order == Weights::pairs ? j / 2 : j) * s.stride + r;
       for (std::int64_t i = 0; i < unit->count; ++i, ++j) {
         if (j < begin || j >= end || (unit->absent >> i & 1U) != 0) continue;
         float weight = scores[i * s.stride];
-        if (pairs) {
+        if (order != Weights::singles) {
           std::uint32_t pair;
           std::memcpy(&pair, scores + i / 2 * s.stride, sizeof pair);
           weight = to_float(bfloat16{static_cast<std::uint16_t>(i % 2 == 0 ? pair : pair >> 16)});
@@ -79,14 +79,15 @@ LACUNA_RARE void add_seen_unit_values(FlashState const& s, Strip const& strip, K
 }
 
 /// -inf to the scores of keys that are not there.
-inline void hide_absent(FlashState const& s, KeyUnits const& units, std::int64_t width) {
+inline void hide_absent(FlashState const& s, KeyUnits const& units, Strip const& strip) {
   std::int64_t row = 0;
   for (std::int64_t u = 0; u < units.count; row += units.units[u++].count) {
     KeyUnit const& unit = units.units[u];
     if (unit.absent == 0) continue;
     for (std::int64_t i = 0; i < unit.count; ++i)
       if ((unit.absent >> i & 1U) != 0)
-        for (std::int64_t x = 0; x < width; x += kLanes) store(s.scores + (row + i) * s.stride + x, splat(-kInfinity));
+        for (std::int64_t x = 0; x < strip.width; x += kLanes)
+          store(strip.scores + (row + i) * s.stride + x, splat(-kInfinity));
   }
 }
 
@@ -106,15 +107,17 @@ inline bool pack_panel(T const* const* keys, T const* const* values, std::int64_
 template <Storage T>
 inline void attend_panel(FlashState const& s, Panel const& panel, std::int32_t const* seen) {
   using Math = Operands<T>;
+  constexpr Weights kOrder = kPairs<T> ? Weights::pairs : Weights::singles;
   std::int64_t const count = panel.count;
-  for (std::int64_t r = 0; r < s.rows; r += kStrip) {
+  for (std::int64_t r = 0, rows; r < s.rows; r += rows) {
     Strip const strip = strip_of(s, r, count, seen);
+    rows = strip.rows;
     if (strip.most == 0 || (strip.hidden != nullptr && strip.hidden[0] >= strip.most)) continue;
-    Math::multiply_keys(panel.keys, strip.most, s.dim, strip.q, s.scores, s.stride, strip.width);
-    if (s.squash != 0.0F) squash_scores(s, strip.most, strip.width);
-    soften<kPairs<T>, false>(s, strip);
+    Math::multiply_keys(panel.keys, strip.most, s.dim, strip.q, strip.scores, s.stride, strip.width);
+    if (s.squash != 0.0F) squash_scores(s, strip.scores, strip.most, strip.width);
+    soften<kOrder>(s, strip);
     if (panel.finite || (strip.least == count && strip.most_hidden == 0))
-      Math::add_values(panel.values, strip.most, s.dim, s.scores, strip.sums, s.stride, strip.width);
+      Math::add_values(panel.values, strip.most, s.dim, strip.scores, strip.sums, s.stride, strip.width);
     else
       add_seen_values(s, strip, panel.values, kPairs<T>, &Math::value);
   }
@@ -123,17 +126,18 @@ inline void attend_panel(FlashState const& s, Panel const& panel, std::int32_t c
 template <Storage T>
 inline void attend_units(FlashState const& s, KeyUnits const& units, std::int32_t const* seen) {
   using Math = Operands<T>;
-  for (std::int64_t r = 0; r < s.rows; r += kStrip) {
+  for (std::int64_t r = 0, rows; r < s.rows; r += rows) {
     Strip const strip = strip_of(s, r, units.keys, seen);
+    rows = strip.rows;
     if (strip.most == 0 || (strip.hidden != nullptr && strip.hidden[0] >= strip.most)) continue;
-    Math::multiply_units(units, strip.most, s.dim, strip.q, s.scores, s.stride, strip.width);
-    if (s.squash != 0.0F) squash_scores(s, strip.most, strip.width);
-    hide_absent(s, units, strip.width);
-    soften<kPairs<T>, true>(s, strip);
+    Math::multiply_units(units, strip.most, s.dim, strip.q, strip.scores, s.stride, strip.width);
+    if (s.squash != 0.0F) squash_scores(s, strip.scores, strip.most, strip.width);
+    hide_absent(s, units, strip);
+    soften<Math::kUnitWeights>(s, strip);
     if (units.finite)
-      Math::add_unit_values(units, strip.most, s.dim, s.scores, strip.sums, s.stride, strip.width);
+      Math::add_unit_values(units, strip.most, s.dim, strip.scores, strip.sums, s.stride, strip.width);
     else
-      add_seen_unit_values(s, strip, units, kPairs<T>, &Math::value);
+      add_seen_unit_values(s, strip, units, Math::kUnitWeights, &Math::value);
   }
 }
 

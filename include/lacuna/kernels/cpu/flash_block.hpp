@@ -149,8 +149,9 @@ class FlashBlock {
       for (std::int64_t j = first; j < end; ++j) whole_[j - first] = j;
       return attend_panel(panels_->get(p), whole_);
     }
+    std::int64_t const grain = kernels_.grain, unit = panels_->narrow() || grain == kUnitKeys ? kUnitKeys : kPanelKeys;
     while (begin < end) {
-      std::int64_t const next = std::min(begin / kUnitKeys * kUnitKeys + kUnitKeys, end);
+      std::int64_t const next = std::min({begin / unit * unit + unit, begin / grain * grain + unit_room(), end});
       if (next - begin <= kFewKeys)
         add_singles(begin, next);
       else
@@ -163,16 +164,20 @@ class FlashBlock {
   void add_unit(std::int64_t p, std::int64_t begin, std::int64_t end) {
     Panel const panel = panels_->get(p);
     std::int64_t const grain = kernels_.grain, first = begin / grain * grain, count = round_up(end - first, grain);
-    std::uint32_t const there = ((1U << (end - begin)) - 1U) << (begin - first);
+    std::uint64_t const there = first_bits(end - begin) << (begin - first);
     units_.units[units_.count++] = {panel.keys, panel.values, first - p * kPanelKeys, count,
-                                    ((1U << count) - 1U) & ~there};
+                                    first_bits(count) & ~there};
     units_.finite = units_.finite && panel.finite;
     for (std::int64_t i = 0; i < count; ++i) unit_positions_[units_.keys + i] = first + i;
     units_.keys += count;
-    // Fewer rows leave room for the scores of more keys.
-    if (units_.count == KeyUnits::kMost || (units_.keys + kUnitKeys) * state_.stride > kPanelKeys * kStrip)
-      attend_units();
+    if (units_.count == KeyUnits::kMost || unit_room() < kUnitKeys) attend_units();
   }
+
+  static constexpr std::uint64_t first_bits(std::int64_t count) {
+    return count == 0 ? 0 : ~std::uint64_t{0} >> (64 - count);
+  }
+  /// Keys that may join the units that wait. Fewer rows leave room for the scores of more of them.
+  std::int64_t unit_room() const { return kPanelKeys * kStrip / state_.stride - units_.keys; }
 
   void attend_units() {
     units_.narrow = panels_->narrow();

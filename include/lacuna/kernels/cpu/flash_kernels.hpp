@@ -43,11 +43,12 @@ struct Panel {
   bool finite;  // all values
 };
 
-/// Some neighbouring keys of one panel, of 16 that begin at a multiple of 16.
+/// Some neighbouring keys of one panel; where the grain is 16 or the panel narrow, of 16 that begin at a multiple
+/// of 16.
 struct KeyUnit {
   float const *keys, *values;  // the panel's
   std::int64_t first, count;   // of the panel's keys
-  std::uint32_t absent;        // a bit for each that nobody is to see
+  std::uint64_t absent;        // a bit for each that nobody is to see
 };
 
 /// Units of several panels that are read together: their scores lie below each other.
@@ -60,6 +61,11 @@ struct KeyUnits {
   KeyUnit units[kMost];
 };
 
+/// How weights follow each other, a strip's row each: one by one; pairs of keys in one float's place, rounded to
+/// bfloat16 and filled up with zeros to 32 keys; or pairs of each 16 keys in the first 8 of their 16 rows, with zeros
+/// in the others.
+enum class Weights : std::uint8_t { singles, pairs, unit_pairs };
+
 /// The memory of a block of query rows; plain data, because every instruction set works on it. A buffer of q or sums is
 /// rows, [rows, row_floats(dim)], if direct, otherwise strips, [rows / stride, row_floats(dim), stride].
 struct FlashState {
@@ -71,7 +77,7 @@ struct FlashState {
   float *q, *sums;
   float *mass, *max;                     // per row: sum of the weights, and what they are relative
                                          // to (without scale)
-  float* keys;                           // if direct: room to widen some keys
+  float* keys;                           // of a panel that is packed for these rows alone
   float* scores;                         // [keys, stride] with margins, or [rows, kPanelKeys]
   std::int32_t const* hidden = nullptr;  // per row: keys of the panel, from the first, that are too old; null if none
 

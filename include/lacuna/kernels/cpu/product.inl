@@ -9,7 +9,7 @@ struct Part {
 };
 
 /// c[i][x] = (add ? c[i][x] : 0) + sum over parts and k < depth of a(i, k) * b[k][x], for i < rows and x < width. a(i,
-/// k) lies at a + i * row_stride + k * depth_stride, in floats; b and c are strips. Rows are rounded up to eights.
+/// k) lies at a + i * row_stride + k * depth_stride, in floats; b and c are strips. Rows are rounded up to 16 at most.
 struct Product {
   Part const* parts;
   std::int64_t part_count;
@@ -37,11 +37,11 @@ LACUNA_INLINE void multiply_add(Vec& sum, float const* left, Vec const& right) {
 
 template <bool Pairs, int Columns>
 LACUNA_APART void multiply_columns(Product const& p, std::int64_t x) {
-  constexpr int kRows = Columns == 1 ? 8 : 4;  // as many sums as keep the multipliers busy
+  constexpr int kRows = Columns == LACUNA_COLUMNS ? 4 : (Pairs ? 16 : 8) / Columns;  // sums enough to hide what one takes
   for (std::int64_t i = 0; i < p.rows; i += kRows) {
     Vec sums[kRows][Columns];
     float* const c = p.c + i * p.stride + x;
-    LACUNA_UNROLL(8)
+    LACUNA_UNROLL(16)
     for (int r = 0; r < kRows; ++r) {
       LACUNA_UNROLL(4)
       for (int v = 0; v < Columns; ++v) sums[r][v] = p.add ? load(c + r * p.stride + v * kLanes) : Vec{};
@@ -53,14 +53,14 @@ LACUNA_APART void multiply_columns(Product const& p, std::int64_t x) {
         Vec columns[Columns];
         LACUNA_UNROLL(4)
         for (int v = 0; v < Columns; ++v) columns[v] = load(right + v * kLanes);
-        LACUNA_UNROLL(8)
+        LACUNA_UNROLL(16)
         for (int r = 0; r < kRows; ++r) {
           LACUNA_UNROLL(4)
           for (int v = 0; v < Columns; ++v) multiply_add<Pairs>(sums[r][v], left + r * p.row_stride, columns[v]);
         }
       }
     }
-    LACUNA_UNROLL(8)
+    LACUNA_UNROLL(16)
     for (int r = 0; r < kRows; ++r) {
       LACUNA_UNROLL(4)
       for (int v = 0; v < Columns; ++v) store(c + r * p.stride + v * kLanes, sums[r][v]);

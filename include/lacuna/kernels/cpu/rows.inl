@@ -52,26 +52,32 @@ inline void pack_rows(FlashState const& s, T const* const* queries) {
 }
 
 /// scores[i][j] of Rows rows and kLanes / Rows keys.
-template <int Rows>
-LACUNA_INLINE void dot_split_keys(FlashState const& s, std::int64_t r, KeyRows<bfloat16> const& rows, std::int64_t j,
-                                  KeyRows<bfloat16> const& next) {
+template <int Rows, Storage T>
+LACUNA_INLINE void dot_keys(FlashState const& s, std::int64_t r, KeyRows<T> const& rows, std::int64_t j,
+                            KeyRows<T> const& next) {
   constexpr int kKeys = kLanes / Rows;
-  bfloat16 const* keys[kKeys];
+  T const* keys[kKeys];
   for (int k = 0; k < kKeys; ++k) {
     keys[k] = rows.keys[std::min(j + k, rows.count - 1)];
     if (r == 0 && j + k < next.count) fetch(next.keys[j + k], s.dim);
   }
   Vec sums[kLanes] = {};
-  for (std::int64_t x = 0; x < s.dim; x += 2 * kLanes) {
+  for (std::int64_t x = 0; x < s.dim; x += kSplit<T> ? 2 * kLanes : kLanes) {
     float const* const queries = s.q + r * row_floats(s.dim) + x;
     LACUNA_UNROLL(16)
     for (int k = 0; k < kKeys; ++k) {
-      Words const pairs = load_two(keys[k] + x, s.dim - x);
-      Vec const even = even_of(pairs), odd = odd_of(pairs);
-      LACUNA_UNROLL(4)
-      for (int i = 0; i < Rows; ++i) {
-        sums[i * kKeys + k] += load(queries + i * row_floats(s.dim)) * even;
-        sums[i * kKeys + k] += load(queries + i * row_floats(s.dim) + kLanes) * odd;
+      if constexpr (kSplit<T>) {
+        Words const pairs = load_two(keys[k] + x, s.dim - x);
+        Vec const even = even_of(pairs), odd = odd_of(pairs);
+        LACUNA_UNROLL(4)
+        for (int i = 0; i < Rows; ++i) {
+          sums[i * kKeys + k] += load(queries + i * row_floats(s.dim)) * even;
+          sums[i * kKeys + k] += load(queries + i * row_floats(s.dim) + kLanes) * odd;
+        }
+      } else {
+        Vec const key = load_upto(keys[k] + x, s.dim - x);
+        LACUNA_UNROLL(4)
+        for (int i = 0; i < Rows; ++i) sums[i * kKeys + k] += load(queries + i * row_floats(s.dim)) * key;
       }
     }
   }
@@ -82,12 +88,13 @@ LACUNA_INLINE void dot_split_keys(FlashState const& s, std::int64_t r, KeyRows<b
 }
 
 /// Of all rows and keys; meanwhile those that come next are fetched.
-inline void dot_split_rows(FlashState const& s, KeyRows<bfloat16> const& rows, KeyRows<bfloat16> const& next) {
+template <Storage T>
+inline void dot_rows(FlashState const& s, KeyRows<T> const& rows, KeyRows<T> const& next) {
   std::int64_t r = 0;
   for (; r + 4 <= s.rows; r += 4)
-    for (std::int64_t j = 0; j < rows.count; j += kLanes / 4) dot_split_keys<4>(s, r, rows, j, next);
+    for (std::int64_t j = 0; j < rows.count; j += kLanes / 4) dot_keys<4>(s, r, rows, j, next);
   for (; r < s.rows; ++r)
-    for (std::int64_t j = 0; j < rows.count; j += kLanes) dot_split_keys<1>(s, r, rows, j, next);
+    for (std::int64_t j = 0; j < rows.count; j += kLanes) dot_keys<1>(s, r, rows, j, next);
 }
 
 /// sums of rows [r, r + Rows) += weight * value over the keys [first, count), for Twos times two vectors of channels.
@@ -122,25 +129,6 @@ inline void add_split_values(FlashState const& s, std::int64_t r, std::int64_t x
   for (int i = 0; i < Rows; ++i) {
     LACUNA_UNROLL(4)
     for (int v = 0; v < 2 * Twos; ++v) store(sums + i * row_floats(s.dim) + v * kLanes, totals[i][v]);
-  }
-}
-
-/// scores[r][j] for the keys j..j + kLanes of all rows.
-LACUNA_INLINE void dot_keys(FlashState const& s, float const* const (&keys)[kLanes], float* scores) {
-  std::int64_t const whole = s.dim / kLanes * kLanes;
-  for (std::int64_t r = 0; r < s.rows; ++r) {
-    float const* const query = s.q + r * row_floats(s.dim);
-    Vec sums[kLanes] = {};
-    for (std::int64_t x = 0; x < whole; x += kLanes) {
-      Vec const left = load(query + x);
-      LACUNA_UNROLL(16)
-      for (int i = 0; i < kLanes; ++i) sums[i] += left * load(keys[i] + x);
-    }
-    if (whole < s.dim) {
-      Vec const left = load(query + whole);
-      for (int i = 0; i < kLanes; ++i) sums[i] += left * load_first(keys[i] + whole, s.dim - whole);
-    }
-    store(scores + r * kPanelKeys, sum_each(sums));
   }
 }
 
@@ -187,7 +175,7 @@ LACUNA_APART void add_last_values(FlashState const& s, std::int64_t r, std::int6
 /// sums of rows [r, r + Rows) += weight * value over the keys [first, count).
 template <int Rows, Storage T>
 inline void add_values(FlashState const& s, std::int64_t r, T const* const* values, std::int64_t first,
-                       std::int64_t count, [[maybe_unused]] KeyRows<T> const& next) {
+                       std::int64_t count, KeyRows<T> const& next) {
   if constexpr (kSplit<T>) {
     for (std::int64_t x = 0; x < s.dim; x += 4 * kLanes)
       s.dim - x > 2 * kLanes ? add_split_values<Rows, 2>(s, r, x, values, first, count, next)
@@ -207,6 +195,7 @@ inline void add_values(FlashState const& s, std::int64_t r, T const* const* valu
     }
     for (std::int64_t j = first; j < count; ++j) {
       Vec right[kColumns];
+      if (r == 0 && j < next.count) fetch(next.values[j] + x, kColumns * kLanes);
       LACUNA_UNROLL(4)
       for (int v = 0; v < kColumns; ++v) right[v] = load(values[j] + x + v * kLanes);
       LACUNA_UNROLL(4)
@@ -229,29 +218,8 @@ template <Storage T>
 inline void attend_rows(FlashState const& s, KeyRows<T> const& rows, KeyRows<T> const& next, std::int32_t const* seen) {
   std::int64_t const count = rows.count;
   T const* const* const values = rows.values;
-  if constexpr (kSplit<T>) {
-    dot_split_rows(s, rows, next);
-  } else {
-    for (std::int64_t j = 0; j < count; j += kLanes) {
-      float const* floats[kLanes];
-      for (int i = 0; i < kLanes; ++i) {
-        if (j + i < next.count) {
-          fetch(next.keys[j + i], s.dim);
-          fetch(next.values[j + i], s.dim);
-        }
-        T const* const key = rows.keys[std::min(j + i, count - 1)];
-        if constexpr (std::same_as<T, float>) {
-          floats[i] = key;
-        } else {  // widened once for all rows
-          float* const wide = s.keys + i * row_floats(s.dim);
-          for (std::int64_t x = 0; x < s.dim; x += kLanes) store(wide + x, load_upto(key + x, s.dim - x));
-          floats[i] = wide;
-        }
-      }
-      dot_keys(s, floats, s.scores + j);
-    }
-  }
-  if (s.squash != 0.0F) squash_scores(s, s.rows, count);
+  dot_rows(s, rows, next);
+  if (s.squash != 0.0F) squash_scores(s, s.scores, s.rows, count);
   for (std::int64_t r = 0; r < s.rows;) {
     std::int64_t const least = s.hidden == nullptr ? 0 : s.hidden[r];
     std::int64_t const most = seen == nullptr ? count : seen[r];

@@ -7,6 +7,16 @@ namespace lacuna::cpu::LACUNA_TARGET {
 template <class T>
 inline constexpr bool kPairs = LACUNA_BF16 != 0 && std::same_as<T, bfloat16>;
 
+/// A unit's scores lie below the ones of the unit before it, and what rounding writes too many is overwritten.
+template <class Math>
+inline void multiply_each_unit(KeyUnits const& units, std::int64_t most, std::int64_t dim, float const* queries,
+                               float* scores, std::int64_t stride, std::int64_t width) {
+  std::int64_t row = 0;
+  for (KeyUnit const* unit = units.units; row < most; row += unit->count, ++unit)
+    Math::multiply_keys(unit->keys + unit->first * Math::key_floats(dim), unit->count, dim, queries,
+                        scores + row * stride, stride, width);
+}
+
 /// How the queries, keys and values of a storage type meet. Packed queries are a strip, [dim, stride]; keys and values
 /// are panels of 64 rows. Buffers are row_floats(dim) * 64 floats each.
 template <class T, bool = kPairs<T>>
@@ -19,8 +29,10 @@ struct Operands {
     for (std::int64_t r = 0; r < round_up(count, 16); r += kLanes)
       for (std::int64_t x = 0; x < dim; x += kLanes) {
         Vec block[kLanes];
-        for (int i = 0; i < kLanes; ++i)
+        for (int i = 0; i < kLanes; ++i) {
+          if (r + kLanes + i < count) __builtin_prefetch(rows[r + kLanes + i] + x);
           block[i] = r + i < count && rows[r + i] != nullptr ? load_upto(rows[r + i] + x, dim - x) * sign : Vec{};
+        }
         transpose(block);
         for (int i = 0; i < kLanes; ++i) store(strip + (x + i) * stride + r, block[i]);
       }
@@ -62,14 +74,12 @@ struct Operands {
     multiply<false>({&part, 1, 1, row_floats(dim), dim, sums, stride, true}, width);
   }
 
-  /// The same of units, those that begin below `most`. A unit's scores lie below the ones of the unit before it.
+  /// The same of units, those that begin below `most`.
   static constexpr std::int64_t kGrain = 1;
+  static constexpr Weights kUnitWeights = Weights::singles;
   static void multiply_units(KeyUnits const& units, std::int64_t most, std::int64_t dim, float const* queries,
                              float* scores, std::int64_t stride, std::int64_t width) {
-    std::int64_t row = 0;
-    for (KeyUnit const* unit = units.units; row < most; row += unit->count, ++unit)
-      multiply_keys(unit->keys + unit->first * row_floats(dim), unit->count, dim, queries, scores + row * stride,
-                    stride, width);
+    multiply_each_unit<Operands>(units, most, dim, queries, scores, stride, width);
   }
   static void add_unit_values(KeyUnits const& units, std::int64_t most, std::int64_t dim, float const* weights,
                               float* sums, std::int64_t stride, std::int64_t width) {
@@ -88,6 +98,8 @@ struct Operands {
 template <class T>
 struct Operands<T, true> : avx512_bf16::Operands<T, true> {
   using avx512_bf16::Operands<T, true>::unit_floats;
+  static constexpr std::int64_t kGrain = kUnitKeys;
+  static constexpr Weights kUnitWeights = Weights::unit_pairs;
 
   static void multiply_keys(float const* keys, std::int64_t count, std::int64_t dim, float const* queries,
                             float* scores, std::int64_t stride, std::int64_t width, bool add = false) {
@@ -159,14 +171,15 @@ struct Operands<T, true> : avx512_bf16::Operands<T, true> {
 template <class T>
 struct Operands<T, true> {
   static Vec load_pairs(T const* row, std::int64_t count) {
+    Vec pairs;
+    if (count >= 2 * kLanes) {
+      std::memcpy(&pairs, row, sizeof pairs);
+      return pairs;
+    }
     T padded[2 * kLanes] = {};
-    if (count < 2 * kLanes)
-      std::memcpy(padded, row, static_cast<std::size_t>(count) * sizeof(T));
-    else
-      std::memcpy(padded, row, sizeof padded);
-    Vec v;
-    std::memcpy(&v, padded, sizeof v);
-    return v;
+    std::memcpy(padded, row, static_cast<std::size_t>(count) * sizeof(T));
+    std::memcpy(&pairs, padded, sizeof pairs);
+    return pairs;
   }
 
   static constexpr std::int64_t key_floats(std::int64_t dim) { return row_floats(dim) / 2; }
@@ -177,10 +190,12 @@ struct Operands<T, true> {
     for (std::int64_t r = 0; r < round_up(count, 16); r += kLanes)
       for (std::int64_t x = 0; x < dim; x += 2 * kLanes) {
         Vec block[kLanes];
-        for (int i = 0; i < kLanes; ++i)
+        for (int i = 0; i < kLanes; ++i) {
+          if (r + kLanes + i < count) __builtin_prefetch(rows[r + kLanes + i] + x);
           block[i] = r + i < count && rows[r + i] != nullptr
                          ? reinterpret_cast<Vec>(reinterpret_cast<Words>(load_pairs(rows[r + i] + x, dim - x)) ^ flip)
                          : Vec{};
+        }
         transpose(block);
         for (int i = 0; i < kLanes; ++i) store(strip + (x / 2 + i) * stride + r, block[i]);
       }
@@ -251,23 +266,22 @@ struct Operands<T, true> {
     multiply<true>({&part, 1, kPanelKeys / 2, 1, dim, sums, stride, true}, width);
   }
 
-  static constexpr std::int64_t kGrain = kUnitKeys;
+  static constexpr std::int64_t kGrain = 2;
+  static constexpr Weights kUnitWeights = Weights::pairs;
   static void multiply_units(KeyUnits const& units, std::int64_t most, std::int64_t dim, float const* queries,
                              float* scores, std::int64_t stride, std::int64_t width) {
-    for (std::int64_t u = 0; u * kUnitKeys < most; ++u)
-      multiply_keys(units.units[u].keys + units.units[u].first * row_floats(dim) / 2, kUnitKeys, dim, queries,
-                    scores + u * kUnitKeys * stride, stride, width);
+    multiply_each_unit<Operands>(units, most, dim, queries, scores, stride, width);
   }
 
   static void add_unit_values(KeyUnits const& units, std::int64_t most, std::int64_t dim, float const* weights,
                               float* sums, std::int64_t stride, std::int64_t width) {
     Part parts[KeyUnits::kMost];
-    std::int64_t count = 0;
-    for (; count * kUnitKeys < most; ++count) {
-      KeyUnit const& unit = units.units[count];
-      parts[count] = {unit.values + (units.narrow ? unit.first / kUnitKeys * unit_floats(dim) : unit.first / 2),
-                      weights + count * kUnitKeys * stride, kUnitKeys / 2};
-    }
+    std::int64_t row = 0, count = 0;
+    for (KeyUnit const* unit = units.units; row < most; row += unit->count, ++unit)
+      parts[count++] = {
+          unit->values + (units.narrow ? unit->first / kUnitKeys * unit_floats(dim) + unit->first % kUnitKeys / 2
+                                       : unit->first / 2),
+          weights + row / 2 * stride, std::min(unit->count, round_up(most - row, 2)) / 2};
     multiply<true>({parts, count, units.narrow ? kUnitKeys / 2 : kPanelKeys / 2, 1, dim, sums, stride, true}, width);
   }
 };
