@@ -1,31 +1,22 @@
 // Included by each_target.inl, once for each instruction set: softmax weights of a window of queries.
 namespace lacuna::cpu::LACUNA_TARGET {
 
+/// The strip's scores at a panel's keys become weights relative to the running maximum of each query, and join its mass.
 template <Storage T>
-inline Strip score_strip(FlashState const& s, std::int64_t r, std::int64_t count, std::int32_t const* seen) {
-  Strip const strip = strip_of(s, r, count, seen);
-  if (strip.most > 0) Operands<T>::multiply_keys(s.keys, strip.most, s.dim, strip.q, s.scores, s.stride, strip.width);
-  if (s.squash != 0.0F) squash_scores(s, strip.most, strip.width);
-  return strip;
-}
-
-template <Storage T>
-inline void load_window_keys(FlashState const& s, T const* const* keys, std::int64_t count) {
+inline void measure_window(FlashState const& s, T const* const* keys, std::int64_t count, std::int32_t const* seen) {
   Operands<T>::load_keys(keys, count, s.dim, s.keys);
 #if LACUNA_BF16 == 2
   if constexpr (kPairs<T>) configure_tiles();
 #endif
-}
-
-/// Running maximum and mass of every query.
-template <Storage T>
-inline void measure_window(FlashState const& s, T const* const* keys, std::int64_t count, std::int32_t const* seen) {
-  load_window_keys(s, keys, count);
   FlashState without_sums = s;
   without_sums.dim = 0;
-  for (std::int64_t r = 0; r < s.rows; r += kStrip) {
-    Strip const strip = score_strip<T>(s, r, count, seen);
-    if (strip.most > 0) soften<false, false>(without_sums, strip);
+  for (std::int64_t r = 0, rows; r < s.rows; r += rows) {
+    Strip const strip = strip_of(s, r, count, seen);
+    rows = strip.rows;
+    if (strip.most == 0) continue;
+    Operands<T>::multiply_keys(s.keys, strip.most, s.dim, strip.q, strip.scores, s.stride, strip.width);
+    if (s.squash != 0.0F) squash_scores(s, strip.scores, strip.most, strip.width);
+    soften<Weights::singles>(without_sums, strip);
   }
 }
 
@@ -36,26 +27,27 @@ using avx512::window_lanes;
 using avx512::WindowLanes;
 #else
 
-/// Weights of the query rows [x, x + kLanes) of a strip at its keys j, zero where a row does not see the key.
+/// Of the query rows [x, x + kLanes) of a strip.
 struct WindowLanes {
   Ints seen, hidden;
-  Vec top, mass;  // the highest logit, and the logarithm of the sum of weights relative to it
+  Vec factor;  // from a weight relative to the maximum that measure_window met to one relative to all
 };
 
-LACUNA_INLINE WindowLanes window_lanes(Strip const& strip, std::int64_t x, std::int64_t rows, float const* mass) {
+LACUNA_INLINE WindowLanes window_lanes(FlashState const& s, Strip const& strip, std::int64_t x, float const* bases,
+                                       float const* mass) {
   WindowLanes lanes{};
   for (int i = 0; i < kLanes; ++i) {
     std::int64_t const seen = strip.seen == nullptr ? strip.most : strip.seen[x + i];
-    lanes.seen[i] = x + i < rows ? static_cast<std::int32_t>(seen) : 0;
+    lanes.seen[i] = x + i < strip.rows ? static_cast<std::int32_t>(seen) : 0;
   }
   if (strip.hidden != nullptr) lanes.hidden = load(strip.hidden + x);
-  lanes.top = load(strip.max + x);
-  lanes.mass = load(mass + x);
+  lanes.factor = exp2((load(bases + x) - load(strip.max + x)) * s.scale_log2 - load(mass + x));
   return lanes;
 }
 
-LACUNA_INLINE Vec window_weight(FlashState const& s, WindowLanes const& lanes, float const* scores, std::int64_t j) {
-  Vec const weight = exp2((load(scores) - lanes.top) * s.scale_log2 - lanes.mass);
+/// Zero where a row does not see key j.
+LACUNA_INLINE Vec window_weight(WindowLanes const& lanes, float const* weights, std::int64_t j) {
+  Vec const weight = load(weights) * lanes.factor;
   Vec const early = static_cast<std::int32_t>(j) < lanes.seen ? weight : Vec{};
   return static_cast<std::int32_t>(j) < lanes.hidden ? Vec{} : early;
 }
@@ -82,15 +74,15 @@ LACUNA_INLINE Vec take_top(Vec const& v, Vec const& from,
 
 /// For some query rows, the sums over each diagonal: key by key the lanes move up by one, and what leaves the topmost
 /// lane is complete. So a diagonal's sum is taken in one order, wherever panels begin.
-inline void add_window_lanes(FlashState const& s, Strip const& strip, WindowLanes const& lanes, std::int64_t x,
-                             float* partial, float* carry, WindowDiagonals const& diagonals) {
+inline void add_window_lanes(FlashState const& s, Strip const& strip, WindowLanes const& lanes, std::int64_t x, float* partial, float* carry,
+                             WindowDiagonals const& diagonals) {
   std::int64_t const first = diagonals.first_place + (kStrip - kLanes - x);  // of key 0, for the topmost lane
   Vec moving = load(carry);
   for (std::int64_t j = 0; j < strip.most; j += kLanes) {
     Vec complete{};
     for (std::int64_t i = j; i < j + kLanes; ++i) {
       Vec const weight =
-          i < strip.most ? window_weight(s, lanes, s.scores + i * kStrip + x, i) : Vec{};  // 0 for keys of no row
+          i < strip.most ? window_weight(lanes, strip.scores + i * s.stride + x, i) : Vec{};  // 0 for keys of no row
       store(partial + i * kLanes, load(partial + i * kLanes) + weight);
       if (i < strip.most) moving = move_up(moving, Lanes{}) + weight;
       complete = take_top(complete, moving, Lanes{});
@@ -109,34 +101,36 @@ inline void add_window_lanes(FlashState const& s, Strip const& strip, WindowLane
   store(carry, moving);
 }
 
-inline void add_window_lanes(FlashState const& s, Strip const& strip, WindowLanes const& lanes, std::int64_t x,
-                             float* partial) {
+inline void add_window_lanes(FlashState const& s, Strip const& strip, WindowLanes const& lanes, std::int64_t x, float* partial) {
   for (std::int64_t j = 0; j < strip.most; ++j)
-    store(partial + j * kLanes, load(partial + j * kLanes) + window_weight(s, lanes, s.scores + j * kStrip + x, j));
+    store(partial + j * kLanes, load(partial + j * kLanes) + window_weight(lanes, strip.scores + j * s.stride + x, j));
 }
 
 /// NaN stays.
-inline void raise_window_lanes(FlashState const& s, Strip const& strip, WindowLanes const& lanes, std::int64_t x,
-                               float* partial) {
+inline void raise_window_lanes(FlashState const& s, Strip const& strip, WindowLanes const& lanes, std::int64_t x, float* partial) {
   for (std::int64_t j = 0; j < strip.most; ++j) {
-    Vec const weight = window_weight(s, lanes, s.scores + j * kStrip + x, j), highest = load(partial + j * kLanes);
+    Vec const weight = window_weight(lanes, strip.scores + j * s.stride + x, j), highest = load(partial + j * kLanes);
     store(partial + j * kLanes, ((weight > highest) | (weight != weight)) ? weight : highest);
   }
 }
 
 #endif
 
-template <Storage T>
-inline void weigh_window(FlashState const& s, T const* const* keys, std::int64_t count, std::int32_t const* seen,
+#if LACUNA_BF16
+using avx512::weigh_window;
+#else
+
+/// What measure_window left joins the sums; bases: the maximum of each query at that time.
+inline void weigh_window(FlashState const& s, std::int64_t count, std::int32_t const* seen, float const* bases,
                          float const* mass, WindowSums const& sums) {
-  load_window_keys(s, keys, count);
   float partial[kPanelKeys * kLanes] = {};
-  for (std::int64_t r = 0; r < s.rows; r += kStrip) {
-    Strip const strip = score_strip<T>(s, r, count, seen);
+  for (std::int64_t r = 0, rows; r < s.rows; r += rows) {
+    Strip const strip = strip_of(s, r, count, seen);
+    rows = strip.rows;
     WindowDiagonals diagonals = sums.diagonals;
     diagonals.first_place -= r;
     for (std::int64_t x = 0; x < strip.width; x += kLanes) {
-      WindowLanes const lanes = window_lanes(strip, x, std::min(kStrip, s.rows - r), mass + r);
+      WindowLanes const lanes = window_lanes(s, strip, x, bases + r, mass + r);
       if (sums.highest)
         raise_window_lanes(s, strip, lanes, x, partial);
       else if (diagonals.reversed != nullptr)
@@ -145,18 +139,23 @@ inline void weigh_window(FlashState const& s, T const* const* keys, std::int64_t
         add_window_lanes(s, strip, lanes, x, partial);
     }
   }
-  for (std::int64_t j = 0; j < count; ++j) {
-    float& column = sums.columns[j];
-    if (!sums.highest) {
-      column += sum(load(partial + j * kLanes)) * sums.diagonals.weight;
-      continue;
+  if (!sums.highest) {
+    for (std::int64_t j = 0; j < count; j += kLanes) {
+      Vec block[kLanes];
+      for (int i = 0; i < kLanes; ++i) block[i] = load(partial + (j + i) * kLanes);
+      Vec const more = sum_each(block) * sums.diagonals.weight;
+      store_upto(sums.columns + j, load_upto(sums.columns + j, count - j) + more, count - j);
     }
+    return;
+  }
+  for (std::int64_t j = 0; j < count; ++j)
     for (int i = 0; i < kLanes; ++i) {
       float const weight = partial[j * kLanes + i];
-      if (weight > column || weight != weight) column = weight;
+      if (weight > sums.columns[j] || weight != weight) sums.columns[j] = weight;
     }
-  }
 }
+
+#endif
 
 /// After the last panel: diagonals that end in the last row and have not reached a topmost lane.
 inline void finish_window(std::int64_t rows, WindowSums const& sums) {
@@ -178,7 +177,7 @@ constexpr WindowKernels<T> make_window_kernels() {
     return avx512::window_kernels<T>;
   else
 #endif
-    return {&pack_strips<T>, &measure_window<T>, &weigh_window<T>, &finish_window};
+    return {&pack_strips<T>, &measure_window<T>, &weigh_window, &finish_window};
 }
 
 template <Storage T>
