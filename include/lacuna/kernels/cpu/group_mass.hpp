@@ -87,8 +87,10 @@ class GroupMass {
     std::int64_t const end = args_.first_group + args_.groups;
     for (std::int64_t first = oldest_group(0) / kPanelKeys * kPanelKeys; first < end; first += kPanelKeys) {
       std::int64_t const count = std::min(kPanelKeys, end - first);
-      multiply_panel(first, count);
-      for (std::int64_t strip = 0; strip < strips_; ++strip) add_panel(strip, first, count);
+      std::int64_t const strip =
+          std::max<std::int64_t>(first - args_.first_group, 0) / kStrip;  // later than all before
+      multiply_panel(strip, first, count);
+      for (std::int64_t s = strip; s < strips_; ++s) add_panel(s, first, count);
     }
     for (std::int64_t row = 0; row < args_.mass.extent(0); ++row) std::fill_n(args_.mass.slice(row), blocks_, 0.0F);
     for (std::int64_t strip = 0; strip < strips_; ++strip) add_strip(strip);
@@ -130,19 +132,21 @@ class GroupMass {
           bool const there = at >= first_query && at < len_;
           rows[g] = there ? &args_.problem.q(at - first_query, args_.head, 0) : nullptr;
         }
-        std::fill_n(queries(strip, u), kStrip * row_floats(kv_.dim), 0.0F);
-        kernels_.pack(rows, count, kv_.dim, queries(strip, u));
+        std::fill(rows + count, rows + kStrip, nullptr);
+        kernels_.pack(rows, kStrip, kv_.dim, queries(strip, u));
       }
   }
 
-  void multiply_panel(std::int64_t first, std::int64_t count) {
+  /// By the strips from one on.
+  void multiply_panel(std::int64_t strip, std::int64_t first, std::int64_t count) {
     T const* rows[kPanelKeys];
     for (std::int64_t u = 0; u < args_.stride; ++u) {
       std::int64_t present = 0;  // the last group may lack its last keys
       for (; present < count && (first + present) * args_.stride + u < len_; ++present)
         rows[present] = kv_.k + kv_.offset(head_kv_, (first + present) * args_.stride + u);
-      kernels_.multiply({rows, present, count, kv_.dim, panel_, queries(0, u),
-                         args_.stride * kStrip * row_floats(kv_.dim), strips_, logits_, u > 0});
+      kernels_.multiply({rows, present, count, kv_.dim, panel_, queries(strip, u),
+                         args_.stride * kStrip * row_floats(kv_.dim), strips_ - strip,
+                         logits_ + strip * kPanelKeys * kStrip, u > 0});
     }
   }
 
