@@ -32,6 +32,14 @@ LACUNA_INLINE void fetch(T const* p, std::int64_t count) {
   for (std::int64_t x = 0; x < count; x += 64 / static_cast<std::int64_t>(sizeof(T))) __builtin_prefetch(p + x, 0, 2);
 }
 
+/// Of key j. Everything is asked for twice, in either product: a processor that waits for enough already forgets it.
+template <Storage T>
+LACUNA_INLINE void fetch_both(KeyRows<T> const& next, std::int64_t j, std::int64_t x, std::int64_t count) {
+  if (j >= next.count) return;
+  fetch(next.keys[j] + x, count);
+  fetch(next.values[j] + x, count);
+}
+
 LACUNA_INLINE Vec even_of(Words const& pairs) { return reinterpret_cast<Vec>(pairs << 16); }
 LACUNA_INLINE Vec odd_of(Words const& pairs) { return reinterpret_cast<Vec>(pairs & 0xffff0000U); }
 
@@ -60,6 +68,7 @@ LACUNA_INLINE void dot_keys(FlashState const& s, std::int64_t r, KeyRows<T> cons
   for (int k = 0; k < kKeys; ++k) {
     keys[k] = rows.keys[std::min(j + k, rows.count - 1)];
     if (r == 0 && j + k < next.count) fetch(next.keys[j + k], s.dim);
+    if (r == 0 && j + k < rows.count) fetch(rows.values[j + k], s.dim);
   }
   Vec sums[kLanes] = {};
   for (std::int64_t x = 0; x < s.dim; x += kSplit<T> ? 2 * kLanes : kLanes) {
@@ -111,7 +120,7 @@ inline void add_split_values(FlashState const& s, std::int64_t r, std::int64_t x
   }
   for (std::int64_t j = first; j < count; ++j) {
     Vec columns[2 * Twos];
-    if (r == 0 && j < next.count) fetch(next.values[j] + x, std::min<std::int64_t>(2 * Twos * kLanes, s.dim - x));
+    if (r == 0) fetch_both(next, j, x, std::min<std::int64_t>(2 * Twos * kLanes, s.dim - x));
     LACUNA_UNROLL(2)
     for (int v = 0; v < Twos; ++v) {
       Words const pairs = load_two(values[j] + x + v * 2 * kLanes, s.dim - x - v * 2 * kLanes);
@@ -195,7 +204,7 @@ inline void add_values(FlashState const& s, std::int64_t r, T const* const* valu
     }
     for (std::int64_t j = first; j < count; ++j) {
       Vec right[kColumns];
-      if (r == 0 && j < next.count) fetch(next.values[j] + x, kColumns * kLanes);
+      if (r == 0) fetch_both(next, j, x, kColumns * kLanes);
       LACUNA_UNROLL(4)
       for (int v = 0; v < kColumns; ++v) right[v] = load(values[j] + x + v * kLanes);
       LACUNA_UNROLL(4)
