@@ -103,6 +103,20 @@ TEST_CASE("window scores: equal keys give exactly equal scores, so ties stay tie
   }
 }
 
+TEST_CASE("window scores: keys that are equal and lie far apart have equal scores", "[kernels]") {
+  auto in = support::make_inputs<float>({700, 700, 1, 1, 64}, Data::random, 6);
+  for (std::size_t x = 0; x < 256 * 64; ++x) in.k[256 * 64 + x] = in.k[x];
+  Mass const mass = window_scores(ProblemCase<float>(in), 100, false);
+  for (std::size_t j = 0; j < 256; ++j) {
+    CAPTURE(j);
+    CHECK(mass.columns[j] == mass.columns[256 + j]);
+  }
+}
+
+TEST_CASE("window scores: keys beyond those whose scores are kept equal the oracle", "[kernels]") {
+  equals_the_oracle<float>({70, lacuna::cpu::kKeptKeys + 200, 1, 2, 16}, 70, Data::random);
+}
+
 TEST_CASE("window scores: any layout, any number of workers and any order give the same bits", "[kernels]") {
   lacuna::ThreadPool pool(3);
   auto const in = support::make_inputs<float>({400, 400, 2, 3, 64}, Data::random, 7);

@@ -61,10 +61,10 @@ struct KeyUnits {
   KeyUnit units[kMost];
 };
 
-/// How weights follow each other, a strip's row each: one by one; pairs of keys in one float's place, rounded to
-/// bfloat16 and filled up with zeros to 32 keys; or pairs of each 16 keys in the first 8 of their 16 rows, with zeros
-/// in the others.
-enum class Weights : std::uint8_t { singles, pairs, unit_pairs };
+/// What becomes of a strip's scores, a row for each key: weights one by one; pairs of keys in one float's place,
+/// rounded to bfloat16 and filled up with zeros to 32 keys; or pairs of each 16 keys in the first 8 of their 16 rows,
+/// with zeros in the others. Or they stay.
+enum class Weights : std::uint8_t { singles, pairs, unit_pairs, none };
 
 /// The memory of a block of query rows; plain data, because every instruction set works on it. A buffer of q or sums is
 /// rows, [rows, row_floats(dim)], if direct, otherwise strips, [rows / stride, row_floats(dim), stride].

@@ -57,8 +57,8 @@ inline bool any_lane(Ints const& mask) {
 template <Weights Order>
 inline void soften(FlashState const& s, Strip const& strip) {
   constexpr int kStep = 4;  // independent chains of maxima
-  constexpr bool kUnits = Order == Weights::unit_pairs;
-  std::int64_t const end = round_up(strip.most, Order == Weights::singles ? kStep : kUnits ? kUnitKeys : 32);
+  constexpr bool kUnits = Order == Weights::unit_pairs, kPaired = kUnits || Order == Weights::pairs;
+  std::int64_t const end = round_up(strip.most, !kPaired ? kStep : kUnits ? kUnitKeys : 32);
   Vec const lowest = splat(-kInfinity);
   for (std::int64_t x = 0; x < strip.width; x += kLanes) {
     float* const scores = strip.scores + x;
@@ -98,7 +98,7 @@ inline void soften(FlashState const& s, Strip const& strip) {
       for (int i = 0; i < kStep; ++i) weights[i] = exp2((load(scores + (j + i) * s.stride) - base) * s.scale_log2);
       more[0] += weights[0] + weights[1];
       more[1] += weights[2] + weights[3];
-      if constexpr (Order != Weights::singles) {
+      if constexpr (kPaired) {
         LACUNA_UNROLL(2)
         for (int i = 0; i < kStep; i += 2) {
           Words const even = reinterpret_cast<Words>(weights[i]) + 0x8000U;
@@ -106,7 +106,7 @@ inline void soften(FlashState const& s, Strip const& strip) {
           std::int64_t const row = kUnits ? j / kUnitKeys * kUnitKeys + (j % kUnitKeys + i) / 2 : (j + i) / 2;
           store(scores + row * s.stride, reinterpret_cast<Vec>(even >> 16 | (odd & 0xffff0000U)));
         }
-      } else {
+      } else if constexpr (Order == Weights::singles) {
         LACUNA_UNROLL(4)
         for (int i = 0; i < kStep; ++i) store(scores + (j + i) * s.stride, weights[i]);
       }

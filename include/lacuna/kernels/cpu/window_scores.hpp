@@ -31,12 +31,11 @@ template <Storage T>
 struct WindowKernels {
   void (*pack_queries)(FlashState const&, T const* const* queries);
   void (*measure)(FlashState const&, T const* const* keys, std::int64_t count, std::int32_t const* seen);
-  void (*weigh)(FlashState const&, std::int64_t count, std::int32_t const* seen, float const* bases, float const* mass,
-                WindowSums const&);
+  void (*weigh)(FlashState const&, std::int64_t count, std::int32_t const* seen, float const* mass, WindowSums const&);
   void (*finish)(std::int64_t rows, WindowSums const&);
 };
 
-/// Keys whose weights are kept until the mass of their queries is known. The products with later keys are taken twice:
+/// Keys whose scores are kept until the mass of their queries is known. The products with later keys are taken twice:
 /// so memory has a bound.
 inline constexpr std::int64_t kKeptKeys = 16384;
 
@@ -56,7 +55,7 @@ class QueryWindow {
   static constexpr std::int64_t memory_floats(std::int64_t window, std::int64_t len_k, std::int64_t dim) {
     std::int64_t const rows = strip_rows(std::min(window, kStrip));
     return rows * row_floats(dim) + 8 * kStrip + kPanelKeys * (row_floats(dim) + rows) +
-           kept_panels(len_k) * (kPanelKeys * rows + kStrip);
+           kept_panels(len_k) * kPanelKeys * rows;
   }
 
   /// Query rows [first, first + count) of the problem.
@@ -79,14 +78,13 @@ class QueryWindow {
     state_.mass = take(kStrip);
     state_.max = take(kStrip);
     state_.keys = take(kPanelKeys * row_floats(kv_.dim));
-    again_ = take(panel_weights());
+    again_ = take(panel_scores());
     mass_ = take(kStrip);
     carry_ = take(kStrip);
     seen_ = reinterpret_cast<std::int32_t*>(take(kStrip));
     hidden_ = reinterpret_cast<std::int32_t*>(take(kStrip));
     T const** const queries = reinterpret_cast<T const**>(take(2 * kStrip));
-    weights_ = take(kept_ * panel_weights());
-    bases_ = take(kept_ * kStrip);
+    kept_scores_ = take(kept_ * panel_scores());
     for (std::int64_t t = 0; t < count; ++t) queries[t] = &problem.q(first + t, head, 0);
     kernels_.pack_queries(state_, queries);
     std::fill_n(state_.max, kStrip, -kInfinity);
@@ -113,10 +111,7 @@ class QueryWindow {
 
   void weigh(WindowSums const& sums) {
     std::int64_t const len = first_position_ + rows_, panels = (len - first_key_ + kPanelKeys - 1) / kPanelKeys;
-    for (std::int64_t p = 0; p < panels; ++p) {
-      measure(p, p < kept_ ? weights_ + p * panel_weights() : again_);
-      if (p < kept_) std::copy_n(state_.max, kStrip, bases_ + p * kStrip);
-    }
+    for (std::int64_t p = 0; p < panels; ++p) measure(p);
     for (std::int64_t t = 0; t < rows_; ++t) {
       RowMass row{double{state_.max[t] * state_.scale_log2}, double{state_.mass[t]}};
       row.join(sink_logit_);
@@ -124,24 +119,25 @@ class QueryWindow {
       mass_[t] = static_cast<float>(row.lse_log2() - double{state_.max[t] * state_.scale_log2});
     }
     for (std::int64_t p = 0; p < panels; ++p) {
-      if (p < kept_) state_.scores = weights_ + p * panel_weights();
-      if (p >= kept_) measure(p, again_);  // the maximum does not move any more
+      state_.scores = scores_of(p);
+      if (p >= kept_) measure(p);  // once more, for the scores alone
       WindowSums panel = sums;
       panel.columns += key_of(p);
       panel.diagonals.first_place += key_of(p);
-      kernels_.weigh(state_, count_of(p), mask(p), p < kept_ ? bases_ + p * kStrip : state_.max, mass_, panel);
+      kernels_.weigh(state_, count_of(p), mask(p), mass_, panel);
     }
     kernels_.finish(rows_, sums);
   }
 
-  std::int64_t panel_weights() const { return kPanelKeys * state_.stride; }
+  std::int64_t panel_scores() const { return kPanelKeys * state_.stride; }
+  float* scores_of(std::int64_t p) const { return p < kept_ ? kept_scores_ + p * panel_scores() : again_; }
   std::int64_t key_of(std::int64_t p) const { return first_key_ + p * kPanelKeys; }
   std::int64_t count_of(std::int64_t p) const { return std::min(kPanelKeys, first_position_ + rows_ - key_of(p)); }
 
-  void measure(std::int64_t p, float* scores) {
+  void measure(std::int64_t p) {
     T const* keys[kPanelKeys];
     for (std::int64_t j = 0; j < count_of(p); ++j) keys[j] = kv_.k + kv_.offset(head_kv_, key_of(p) + j);
-    state_.scores = scores;
+    state_.scores = scores_of(p);
     std::int32_t const* const seen = mask(p);
     kernels_.measure(state_, keys, count_of(p), seen);
   }
@@ -170,7 +166,7 @@ class QueryWindow {
   float sink_logit_;
   std::int64_t rows_, first_position_, first_key_, kept_;
   FlashState state_;
-  float *again_, *mass_, *carry_, *weights_, *bases_;
+  float *again_, *mass_, *carry_, *kept_scores_;
   std::int32_t *seen_, *hidden_;
 };
 

@@ -1,7 +1,7 @@
 // Included by each_target.inl, once for each instruction set: softmax weights of a window of queries.
 namespace lacuna::cpu::LACUNA_TARGET {
 
-/// The strip's scores at a panel's keys become weights relative to the running maximum of each query, and join its mass.
+/// The strip's scores at a panel's keys join the running maximum and mass of each query.
 template <Storage T>
 inline void measure_window(FlashState const& s, T const* const* keys, std::int64_t count, std::int32_t const* seen) {
   Operands<T>::load_keys(keys, count, s.dim, s.keys);
@@ -16,7 +16,7 @@ inline void measure_window(FlashState const& s, T const* const* keys, std::int64
     if (strip.most == 0) continue;
     Operands<T>::multiply_keys(s.keys, strip.most, s.dim, strip.q, strip.scores, s.stride, strip.width);
     if (s.squash != 0.0F) squash_scores(s, strip.scores, strip.most, strip.width);
-    soften<Weights::singles>(without_sums, strip);
+    soften<Weights::none>(without_sums, strip);
   }
 }
 
@@ -30,24 +30,24 @@ using avx512::WindowLanes;
 /// Of the query rows [x, x + kLanes) of a strip.
 struct WindowLanes {
   Ints seen, hidden;
-  Vec factor;  // from a weight relative to the maximum that measure_window met to one relative to all
+  Vec top, mass;  // the highest logit, and the logarithm of the sum of weights relative to it
 };
 
-LACUNA_INLINE WindowLanes window_lanes(FlashState const& s, Strip const& strip, std::int64_t x, float const* bases,
-                                       float const* mass) {
+LACUNA_INLINE WindowLanes window_lanes(Strip const& strip, std::int64_t x, float const* mass) {
   WindowLanes lanes{};
   for (int i = 0; i < kLanes; ++i) {
     std::int64_t const seen = strip.seen == nullptr ? strip.most : strip.seen[x + i];
     lanes.seen[i] = x + i < strip.rows ? static_cast<std::int32_t>(seen) : 0;
   }
   if (strip.hidden != nullptr) lanes.hidden = load(strip.hidden + x);
-  lanes.factor = exp2((load(bases + x) - load(strip.max + x)) * s.scale_log2 - load(mass + x));
+  lanes.top = load(strip.max + x);
+  lanes.mass = load(mass + x);
   return lanes;
 }
 
-/// Zero where a row does not see key j.
-LACUNA_INLINE Vec window_weight(WindowLanes const& lanes, float const* weights, std::int64_t j) {
-  Vec const weight = load(weights) * lanes.factor;
+/// Zero where a row does not see key j. Equal scores have equal weights, wherever the keys lie.
+LACUNA_INLINE Vec window_weight(FlashState const& s, WindowLanes const& lanes, float const* scores, std::int64_t j) {
+  Vec const weight = exp2((load(scores) - lanes.top) * s.scale_log2 - lanes.mass);
   Vec const early = static_cast<std::int32_t>(j) < lanes.seen ? weight : Vec{};
   return static_cast<std::int32_t>(j) < lanes.hidden ? Vec{} : early;
 }
@@ -82,7 +82,7 @@ inline void add_window_lanes(FlashState const& s, Strip const& strip, WindowLane
     Vec complete{};
     for (std::int64_t i = j; i < j + kLanes; ++i) {
       Vec const weight =
-          i < strip.most ? window_weight(lanes, strip.scores + i * s.stride + x, i) : Vec{};  // 0 for keys of no row
+          i < strip.most ? window_weight(s, lanes, strip.scores + i * s.stride + x, i) : Vec{};  // 0 for keys of no row
       store(partial + i * kLanes, load(partial + i * kLanes) + weight);
       if (i < strip.most) moving = move_up(moving, Lanes{}) + weight;
       complete = take_top(complete, moving, Lanes{});
@@ -103,13 +103,13 @@ inline void add_window_lanes(FlashState const& s, Strip const& strip, WindowLane
 
 inline void add_window_lanes(FlashState const& s, Strip const& strip, WindowLanes const& lanes, std::int64_t x, float* partial) {
   for (std::int64_t j = 0; j < strip.most; ++j)
-    store(partial + j * kLanes, load(partial + j * kLanes) + window_weight(lanes, strip.scores + j * s.stride + x, j));
+    store(partial + j * kLanes, load(partial + j * kLanes) + window_weight(s, lanes, strip.scores + j * s.stride + x, j));
 }
 
 /// NaN stays.
 inline void raise_window_lanes(FlashState const& s, Strip const& strip, WindowLanes const& lanes, std::int64_t x, float* partial) {
   for (std::int64_t j = 0; j < strip.most; ++j) {
-    Vec const weight = window_weight(lanes, strip.scores + j * s.stride + x, j), highest = load(partial + j * kLanes);
+    Vec const weight = window_weight(s, lanes, strip.scores + j * s.stride + x, j), highest = load(partial + j * kLanes);
     store(partial + j * kLanes, ((weight > highest) | (weight != weight)) ? weight : highest);
   }
 }
@@ -120,9 +120,9 @@ inline void raise_window_lanes(FlashState const& s, Strip const& strip, WindowLa
 using avx512::weigh_window;
 #else
 
-/// What measure_window left joins the sums; bases: the maximum of each query at that time.
-inline void weigh_window(FlashState const& s, std::int64_t count, std::int32_t const* seen, float const* bases,
-                         float const* mass, WindowSums const& sums) {
+/// The weights of the scores that measure_window left join the sums.
+inline void weigh_window(FlashState const& s, std::int64_t count, std::int32_t const* seen, float const* mass,
+                         WindowSums const& sums) {
   float partial[kPanelKeys * kLanes] = {};
   for (std::int64_t r = 0, rows; r < s.rows; r += rows) {
     Strip const strip = strip_of(s, r, count, seen);
@@ -130,7 +130,7 @@ inline void weigh_window(FlashState const& s, std::int64_t count, std::int32_t c
     WindowDiagonals diagonals = sums.diagonals;
     diagonals.first_place -= r;
     for (std::int64_t x = 0; x < strip.width; x += kLanes) {
-      WindowLanes const lanes = window_lanes(s, strip, x, bases + r, mass + r);
+      WindowLanes const lanes = window_lanes(strip, x, mass + r);
       if (sums.highest)
         raise_window_lanes(s, strip, lanes, x, partial);
       else if (diagonals.reversed != nullptr)
