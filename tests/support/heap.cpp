@@ -28,6 +28,14 @@ LACUNA_NEVER_INLINED void* operator new(std::size_t bytes) { return allocate(byt
 LACUNA_NEVER_INLINED void* operator new(std::size_t bytes, std::align_val_t alignment) {
   return allocate(bytes, static_cast<std::size_t>(alignment));
 }
+// Sanitizers bring this one themselves, and would miss their own `delete`.
+LACUNA_NEVER_INLINED void* operator new(std::size_t bytes, std::nothrow_t const&) noexcept {
+  try {
+    return allocate(bytes, alignof(std::max_align_t));
+  } catch (std::bad_alloc const&) {
+    return nullptr;
+  }
+}
 LACUNA_NEVER_INLINED void operator delete(void* memory) noexcept { std::free(memory); }
 LACUNA_NEVER_INLINED void operator delete(void* memory, std::size_t) noexcept { std::free(memory); }
 LACUNA_NEVER_INLINED void operator delete(void* memory, std::align_val_t) noexcept { std::free(memory); }
