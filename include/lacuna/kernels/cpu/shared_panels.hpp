@@ -26,7 +26,7 @@ class SharedPanels {
         narrow_(narrow),
         len_(kv.length(head_kv)),
         floats_(memory),
-        states_(reinterpret_cast<std::int32_t*>(memory + panels(len_) * 2 * panel_floats(kv.dim))) {
+        states_(used ? reinterpret_cast<std::int32_t*>(memory + panels(len_) * 2 * panel_floats(kv.dim)) : nullptr) {
     if (used) std::fill_n(states_, panels(len_), kEmpty);
   }
 
